@@ -47,6 +47,10 @@ is logged with the name of the plugin and has no other effect. `before_dispatch`
     options:
       heading_level: 3
 
+::: asynctasq.hookspecs.SettledContext
+    options:
+      heading_level: 3
+
 ::: asynctasq.hookspecs.NewsContext
     options:
       heading_level: 3

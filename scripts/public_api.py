@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PUBLIC_MODULES: Mapping[str, Sequence[str]] = {
     "asynctasq-core": (
         "asynctasq",
+        "asynctasq.cli.options",
         "asynctasq.conformance",
         "asynctasq.conformance.aborts",
         "asynctasq.conformance.model",

@@ -1,16 +1,21 @@
 """The group of commands: lazy, extensible, and clear about errors."""
 
+import asyncio
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from asynctasq import __version__
+from asynctasq import App, __version__
 from asynctasq.cli import main
 from asynctasq.cli.commands import Commands
+from asynctasq.cli.exit_codes import ExitCode
+from asynctasq.message import Message, new_id
 from tests.plugins.conftest import Site
 
 HOOKS = """
@@ -161,6 +166,30 @@ def test_plugins_add_commands(site: Site) -> None:
     assert re.search(
         r"stocktake +Count what is on the shelf\.", CliRunner().invoke(main, ["--help"]).output
     )
+
+
+def test_commands_of_plugins_take_the_options_of_built_in_ones(site: Site, tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/own-plugin.md"
+    [source] = re.findall(
+        r"```python title=\"asynctasq_backlog.py\"\n(.*?)```", page.read_text(), re.DOTALL
+    )
+    install_hooks(site, source, "backlog")
+    missing = CliRunner().invoke(main, ["backlog", "--driver", f"sqlite:///{tmp_path}/none.db"])
+    assert missing.exit_code == ExitCode.UNAVAILABLE
+    assert "There is no store" in missing.stderr
+
+    async def send() -> None:
+        async with App({"driver": url}) as app:
+            await (await app.driver()).enqueue([Message(new_id(), "emails", "some:task", b"")])
+
+    url = f"sqlite:///{tmp_path}/queue.db"
+    asyncio.run(send())
+    shown = CliRunner().invoke(main, ["backlog", "--driver", url])
+    assert (shown.exit_code, shown.output) == (0, "emails: 1\n")
+    document = CliRunner().invoke(main, ["backlog", "--driver", url, "--json"])
+    assert json.loads(document.output) == {"emails": 1}
+    help_text = CliRunner().invoke(main, ["backlog", "--help"]).output
+    assert all(option in help_text for option in ("--app", "--driver", "--json", "--wide"))
 
 
 def test_a_disabled_plugin_adds_no_commands(site: Site) -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 import asynctasq
-from asynctasq import Handle, State, Worker, current_task, task
+from asynctasq import Handle, State, Worker, current_task, hookimpl, task
 from asynctasq.errors import LeaseLost, ResultUnknown, TransactionError
+from asynctasq.hookspecs import SettledContext
 from asynctasq.message import CancelOutcome
+from asynctasq.settlement import SettlementKind
 from tests.transactions.clients import RollBack
 from tests.transactions.conftest import Shop
 
@@ -120,10 +122,18 @@ async def test_completion_commits_with_the_work(shop: Shop) -> None:
             await current_task().complete(transaction=transaction, result="done")
             assert await shop.orders() == []
 
+    class Ends:
+        @hookimpl
+        def on_settled(self, context: SettledContext) -> None:
+            ends.append((context.kind, context.applied))
+
+    ends: list[tuple[SettlementKind, bool | None]] = []
+    shop.app.plugins.register(Ends())
     handle = await perform(work, 5).dispatch()
     await Worker(app=shop.app, burst=True, handle_signals=False).start()
     assert await handle.result(timeout=30) == "done"
     assert await shop.orders() == [5]
+    assert ends == [(SettlementKind.COMPLETED, True)]
 
 
 async def test_completion_that_is_rolled_back_is_retried(shop: Shop) -> None:

@@ -68,6 +68,8 @@ def _async(hook: str) -> Callable[..., Any]:
 
 
 for _hook in OBSERVER_HOOKS:
+    if _hook == "on_settled":  # in the background, so its order is not defined
+        continue
     setattr(Recorder, _hook, _sync(_hook))
     setattr(AsyncRecorder, _hook, _async(_hook))
 

@@ -5,7 +5,8 @@ A plugin is a module (or object) whose functions carry `@hookimpl`. asynctasq fi
 change the outcome. `wrap_execute` can.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -18,7 +19,8 @@ from asynctasq.contracts.resolver import Resolver
 from asynctasq.contracts.serializer import Serializer
 from asynctasq.message import Delivery, Message
 from asynctasq.records import record
-from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason
+from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason, SettlementKind
+from asynctasq.tasks.context import CurrentTask
 
 if TYPE_CHECKING:
     import click
@@ -49,6 +51,16 @@ class DispatchContext:
 
 
 @record
+class DispatchBatch:
+    """Argument of `wrap_dispatch`: the messages of one enqueue."""
+
+    messages: Sequence[DispatchContext]
+    """At least one. You may add headers to each, until your context manager has been entered."""
+    in_transaction: bool = False
+    """True if the messages appear at the commit of a transaction of the application."""
+
+
+@record
 class ExecutionContext:
     """Context of the observers around one attempt."""
 
@@ -64,6 +76,49 @@ class ExecutionContext:
     """The delay in `on_retry` and `on_release`, in seconds."""
     released: ReleaseReason | None = None
     """The reason in `on_release`."""
+    started_at: float | None = None
+    """When the attempt started, in seconds since the Unix epoch; None if it was not started."""
+    duration: float | None = None
+    """Run time of the task in seconds, from `after_execute` on; None if it never ran or still runs."""
+
+    @property
+    def due_at(self) -> float:
+        """When the message became ready, in seconds since the Unix epoch, by the clock of the store."""
+        return self.delivery.due_at
+
+
+@record
+class SettledContext:
+    """Context of `on_settled`."""
+
+    delivery: Delivery
+    worker_id: str
+    kind: SettlementKind
+    applied: bool | None
+    """True if the store has applied the settlement, also in a transaction of the task. False if it did not: the lease
+    was lost, or the store refused every settlement. None if that is not known, because the store was unavailable
+    until the worker stopped."""
+    attempt: AttemptResult | None = None
+    """The outcome of the run; None if it was interrupted, or never ran."""
+    error: ErrorInfo | None = None
+    """The error of a message that is retried or dead, or does not fit this worker."""
+    reason: Reason | None = None
+    """The reason of a dead letter."""
+    retry_delay: float | None = None
+    """Seconds until a retried or released message is ready again."""
+    released: ReleaseReason | None = None
+    """The reason of a release."""
+    started_at: float | None = None
+    """When the attempt started, in seconds since the Unix epoch; None if it was not started."""
+    duration: float | None = None
+    """Run time of the task in seconds; None if it never ran or still runs."""
+    settled_at: float = 0.0
+    """When the answer of the store arrived, in seconds since the Unix epoch."""
+
+    @property
+    def due_at(self) -> float:
+        """When the message became ready, in seconds since the Unix epoch, by the clock of the store."""
+        return self.delivery.due_at
 
 
 @record
@@ -180,6 +235,15 @@ def on_cancel(context: ExecutionContext) -> None:
 
 
 @hookspec
+def on_settled(context: SettledContext) -> None:
+    """Observe the end of a message in this worker, after the answer of the store.
+
+    Called exactly once for each message that the worker has fetched, whatever happened to it, in the
+    background and one call after the other. If observers are too slow, calls are dropped with a warning.
+    """
+
+
+@hookspec
 def on_news(context: NewsContext) -> None:
     """Observe a message that the store's upkeep moved: its lease was lost, it expired, or it is damaged.
 
@@ -213,6 +277,25 @@ def wrap_execute(call_next: Wrapper) -> Wrapper:
     The wrapper may change the call's outcome, retry it, or refuse it by returning `Raised`.
     """
     raise NotImplementedError  # a specification: never called
+
+
+@hookspec
+def wrap_dispatch(batch: DispatchBatch) -> AbstractContextManager[Any] | None:
+    """Return a context manager around the enqueue of a batch, in the context of the caller.
+
+    A batch is one `dispatch`, or a chunk of at most 1,000 messages of `dispatch_many`. The context manager
+    must not block. It sees the exception of the enqueue, and cannot change it.
+    """
+
+
+@hookspec
+def wrap_task(task: CurrentTask) -> AbstractContextManager[Any] | None:
+    """Return a context manager around the code of a task, where that code runs.
+
+    It is entered on the event loop, in the thread or in the child process of the task, and must not block
+    the loop. It sees the exception of the task, and cannot change it. A child process has the plugins that
+    are installed, and those that a module registers while it is imported.
+    """
 
 
 @hookspec

@@ -119,6 +119,20 @@ class Cancelled:
 Settlement: TypeAlias = Complete | Retry | Fail | Release | Cancelled
 
 
+class SettlementKind(StrEnum):
+    """How a worker ended its part in a message."""
+
+    COMPLETED = "completed"
+    RETRIED = "retried"
+    """The run failed, and the message will run again."""
+    RELEASED = "released"
+    """Released without counting an attempt."""
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    """Nothing was settled: the lease was lost, or the worker was cancelled and left it to expire."""
+
+
 class Settled(Enum):
     """The answer to one settlement."""
 

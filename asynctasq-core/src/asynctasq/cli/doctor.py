@@ -10,14 +10,8 @@ import click
 
 from asynctasq import __version__
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
-from asynctasq.cli.operator_commands import (
-    AppSession,
-    OperatorCommand,
-    find_app,
-    print_json,
-    require_store,
-    store_options,
-)
+from asynctasq.cli.operator_commands import AppSession, OperatorCommand, find_app, require_store
+from asynctasq.cli.options import print_json, store_options
 from asynctasq.errors import AsynctasqError
 
 if TYPE_CHECKING:

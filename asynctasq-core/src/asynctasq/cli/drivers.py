@@ -18,7 +18,8 @@ from click.core import ParameterSource
 
 from asynctasq.cli.checked_driver import driver_to_check
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
-from asynctasq.cli.operator_commands import OperatorCommand, complete_driver
+from asynctasq.cli.operator_commands import OperatorCommand
+from asynctasq.cli.options import complete_driver
 from asynctasq.conformance.theme_names import THEME_NAMES
 
 if TYPE_CHECKING:

@@ -9,13 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
-from asynctasq.cli.operator_commands import (
-    OperatorCommand,
-    app_option,
-    driver_option,
-    find_app,
-    require_store,
-)
+from asynctasq.cli.operator_commands import OperatorCommand, find_app, require_store
+from asynctasq.cli.options import app_option, driver_option
 from asynctasq.contracts.capabilities import Capability, SchemaState, SupportsSchema
 from asynctasq.contracts.driver import Driver
 

@@ -1,18 +1,16 @@
 """Shared parts of the commands for operators: stores, confirmation, output and interruption."""
 
 import asyncio
-import json
 import os
 import re
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import click
 
-from asynctasq.cli.app_option import one_app
 from asynctasq.cli.commands import fail_for_unknown
 from asynctasq.cli.exit_codes import ExitCode
 from asynctasq.errors import DriverUnavailable
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from asynctasq.app import App
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class OperatorCommand(click.Command):
@@ -100,58 +97,6 @@ class OperatorGroup(click.Group):
             else:
                 break
         return min(place, len(args))
-
-
-def complete_driver(_: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
-    """Complete names of installed drivers."""
-    from asynctasq.cli.environment import plugin_registry
-    from asynctasq.errors import AsynctasqError
-
-    try:
-        return [name for name in plugin_registry().names("driver") if name.startswith(incomplete)]
-    except AsynctasqError:  # a wrong `disable_plugins`
-        return []
-
-
-app_option = click.option(
-    "--app",
-    "target",
-    multiple=True,
-    callback=one_app,
-    metavar="MODULE[:APP]",
-    help="Import this module and use the store of its APP, or of its asynctasq.init(...).",
-)
-driver_option = click.option(
-    "--driver",
-    metavar="NAME|URL",
-    shell_complete=complete_driver,
-    help="Use this store instead of the one in the settings.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-
-
-def store_options(command: F) -> F:
-    """Add the options that select the store, and `--json`."""
-    return app_option(driver_option(json_option(command)))
-
-
-wide_option = click.option(
-    "--wide", is_flag=True, help="Print full IDs and texts in lines of any length."
-)
-limit_option = click.option(
-    "--limit",
-    metavar="N",
-    type=click.IntRange(min=0),
-    default=50,
-    help="List at most this many; 0 lists all.  [default: 50]",
-)
-cursor_option = click.option("--cursor", metavar="CURSOR", help="Continue after the previous page.")
-yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask for confirmation.")
-
-
-def page_options(command: F) -> F:
-    """Add the options of a listing with pages: `--limit`, `--cursor` and `--wide`."""
-    return limit_option(cursor_option(wide_option(command)))
 
 
 class AppSession:
@@ -290,23 +235,6 @@ def confirm(action: str, *, yes: bool) -> None:
         raise
 
 
-def print_json(document: object) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2))
-
-
 def count_of(number: int, what: str) -> str:
     """Format a number with a noun, as in `1 task` and `1,200 tasks`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def complete_queue(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
-    """Complete names of queues, unless the store takes longer than a second."""
-    from asynctasq.errors import AsynctasqError
-
-    try:
-        with Store(ctx.params.get("target"), ctx.params.get("driver")) as store:
-            found = store.run(asyncio.wait_for(store.app.queues.all(bound=1), timeout=1.0))
-    except (AsynctasqError, TimeoutError):
-        return []
-    return [queue.name for queue in found if queue.name.startswith(incomplete)]

@@ -8,17 +8,8 @@ import click
 
 from asynctasq.cli.exit_codes import ExitCode, exit_code_help
 from asynctasq.cli.ids import SHOWN, Listing, read_ids, resolve_ids
-from asynctasq.cli.operator_commands import (
-    AppSession,
-    OperatorGroup,
-    app_option,
-    confirm,
-    count_of,
-    find_app,
-    json_option,
-    page_options,
-    yes_option,
-)
+from asynctasq.cli.operator_commands import AppSession, OperatorGroup, confirm, count_of, find_app
+from asynctasq.cli.options import app_option, json_option, page_options, yes_option
 from asynctasq.cli.retrying import Advance, BulkSummary, follow
 
 if TYPE_CHECKING:

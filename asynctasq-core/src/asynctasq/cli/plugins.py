@@ -11,7 +11,8 @@ import click
 
 from asynctasq.cli.environment import plugin_registry
 from asynctasq.cli.exit_codes import exit_code_help
-from asynctasq.cli.operator_commands import OperatorGroup, wide_option
+from asynctasq.cli.operator_commands import OperatorGroup
+from asynctasq.cli.options import wide_option
 from asynctasq.hookspecs import GROUPS
 from asynctasq.plugins import PluginInfo, PluginState
 

@@ -9,17 +9,8 @@ import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.known_queues import note_unknown_queue, require_queue
-from asynctasq.cli.operator_commands import (
-    OperatorGroup,
-    Store,
-    complete_queue,
-    confirm,
-    count_of,
-    print_json,
-    store_options,
-    wide_option,
-    yes_option,
-)
+from asynctasq.cli.operator_commands import OperatorGroup, Store, confirm, count_of
+from asynctasq.cli.options import complete_queue, print_json, store_options, wide_option, yes_option
 from asynctasq.contracts.capabilities import QueueInfo
 from asynctasq.errors import CapabilityMissing
 from asynctasq.message import State

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asynctasq.cli.exit_codes import ExitCode
-from asynctasq.cli.operator_commands import AppSession, Store, count_of, print_json
+from asynctasq.cli.operator_commands import AppSession, Store, count_of
+from asynctasq.cli.options import print_json
 from asynctasq.errors import AsynctasqError
 
 if TYPE_CHECKING:

@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
-from asynctasq.cli.operator_commands import (
-    OperatorGroup,
-    Store,
-    confirm,
-    page_options,
-    print_json,
-    store_options,
-    yes_option,
-)
+from asynctasq.cli.operator_commands import OperatorGroup, Store, confirm
+from asynctasq.cli.options import page_options, print_json, store_options, yes_option
 
 if TYPE_CHECKING:
     from asynctasq.operations.schedules import ScheduleInfo, Schedules

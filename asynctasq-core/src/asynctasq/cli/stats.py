@@ -8,14 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, exit_code_help
-from asynctasq.cli.operator_commands import (
-    OperatorCommand,
-    Store,
-    complete_queue,
-    print_json,
-    store_options,
-    wide_option,
-)
+from asynctasq.cli.operator_commands import OperatorCommand, Store
+from asynctasq.cli.options import complete_queue, print_json, store_options, wide_option
 from asynctasq.cli.times import moment
 
 if TYPE_CHECKING:

@@ -8,12 +8,9 @@ import click
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.ids import ALL_TASKS, Listing, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
-from asynctasq.cli.operator_commands import (
-    OperatorGroup,
-    Store,
+from asynctasq.cli.operator_commands import OperatorGroup, Store, confirm, count_of
+from asynctasq.cli.options import (
     complete_queue,
-    confirm,
-    count_of,
     page_options,
     print_json,
     store_options,

@@ -9,17 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
-from asynctasq.cli.operator_commands import (
-    OperatorGroup,
-    Store,
-    complete_queue,
-    confirm,
-    count_of,
-    print_json,
-    store_options,
-    wide_option,
-    yes_option,
-)
+from asynctasq.cli.operator_commands import OperatorGroup, Store, confirm, count_of
+from asynctasq.cli.options import complete_queue, print_json, store_options, wide_option, yes_option
 
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities import WorkerInfo

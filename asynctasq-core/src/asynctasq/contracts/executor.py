@@ -1,6 +1,7 @@
 """The contract between core and an executor: how a task's code is run."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from asynctasq.message import Delivery
@@ -62,6 +63,14 @@ class Call(Protocol):
 
     def note_wait(self, message_id: bytes, *, begins: bool) -> None:
         """Note that the task begins or ends to wait for the result of a message, in another process."""
+        ...
+
+    @property
+    def surrounding(self) -> AbstractContextManager[object] | None:
+        """A new context manager around `execute` of the task; None if no plugin has one.
+
+        Enter it where the code of the task runs: on this loop, in this thread or in this process.
+        """
         ...
 
     @property

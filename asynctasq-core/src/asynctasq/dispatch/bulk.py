@@ -2,13 +2,17 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Generic, TypeAlias, TypeVar
 
 from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
 from asynctasq.dispatch.connections import Connection
 from asynctasq.dispatch.enqueue_batcher import CHUNK_BYTES, CHUNK_MESSAGES, message_bytes
+from asynctasq.dispatch.messages import MessageFactory
 from asynctasq.dispatch.stores import Store
+from asynctasq.dispatch.wrapping import wrapped
 from asynctasq.message import Message, ids_to_texts
+from asynctasq.plugins.observers import Observers
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.unconfirmed import Batch
@@ -34,6 +38,8 @@ class Bulk(Generic[T]):
         *,
         batch: Batch,
         sent: Callable[[Sequence[Message]], object],
+        observers: Observers,
+        messages: MessageFactory,
     ) -> None:
         """Start with an empty chunk.
 
@@ -42,6 +48,8 @@ class Bulk(Generic[T]):
             connection: sends the chunks.
             batch: the call that the tasks belong to.
             sent: called with each chunk that the store has accepted.
+            observers: surround each chunk.
+            messages: checks messages whose headers they have changed.
         """
         self.handles: list[Handle[T]] = []
         """The handles of the tasks that the store has accepted so far, in order."""
@@ -50,6 +58,8 @@ class Bulk(Generic[T]):
         self._handle_of = store.handle_with_id
         self._batch = batch
         self._sent = sent
+        self._observers = observers
+        self._check = partial(messages.check, self.driver)
         self._tasks: list[BaseTask[T]] = []
         self._chunk: list[Message] = []
         self._bytes = 0
@@ -76,14 +86,20 @@ class Bulk(Generic[T]):
             DriverError: the store refused an earlier chunk, or could not be reached.
         """
         before = await self._arrival()
-        send = self._batcher.send_chunk(self._chunk)
-        task = asyncio.get_running_loop().create_task(send)
+        send = self._send_wrapped if self._observers.wrap_dispatch else self._batcher.send_chunk
+        # The task has a copy of the caller's context, which the hooks may change.
+        task = asyncio.get_running_loop().create_task(send(self._chunk))
         self._sending = self._tasks, self._chunk, task
         self._tasks, self._chunk, self._bytes = [], [], 0
         try:
             await asyncio.sleep(0)  # start the task: the store works while handles are made
         finally:
             self._note(before)
+
+    async def _send_wrapped(self, chunk: list[Message]) -> list[Enqueued]:
+        with wrapped(self._observers, chunk, self._check) as messages:
+            chunk[:] = messages
+            return await self._batcher.send_chunk(chunk)
 
     async def finish(self) -> None:
         """Send the rest; returns when the store has accepted everything. Raises as `ship` does."""

@@ -1,6 +1,7 @@
 """The dispatcher of an app: enqueues tasks and returns their handles."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
 
 from asynctasq.app_runtime import Runtime
@@ -12,6 +13,7 @@ from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.stores import Stores
 from asynctasq.dispatch.transactions import TransactionDispatcher
 from asynctasq.dispatch.unknown_outcome import with_ids
+from asynctasq.dispatch.wrapping import wrapped
 from asynctasq.errors import DriverError
 from asynctasq.interpreter import tuned_interpreter
 from asynctasq.message import id_from_text, id_to_text
@@ -66,7 +68,12 @@ class Dispatcher:
             if observers.before_dispatch:
                 message = await announce(observers, message)
                 self.messages.check_size(message)
-            enqueued = await connection.batcher.send(message)
+            if observers.wrap_dispatch:
+                check = partial(self.messages.check, connection.driver)
+                with wrapped(observers, [message], check) as [message]:
+                    enqueued = await connection.batcher.send(message)
+            else:
+                enqueued = await connection.batcher.send(message)
             if observers.after_dispatch:
                 await announce_done(observers, message)
         except DriverError as error:

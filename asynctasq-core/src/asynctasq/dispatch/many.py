@@ -100,7 +100,14 @@ class ManyDispatch(Generic[T]):
             order.append(bulk)
 
     async def _bulk(self, store: Store) -> Bulk[T]:
-        made: Bulk[T] = Bulk(store, await store.connection(), batch=self._batch, sent=self._sent)
+        made: Bulk[T] = Bulk(
+            store,
+            await store.connection(),
+            batch=self._batch,
+            sent=self._sent,
+            observers=self._observers,
+            messages=self._messages,
+        )
         self._bulks[store] = made
         return made
 

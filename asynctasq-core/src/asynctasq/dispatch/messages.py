@@ -113,6 +113,15 @@ class MessageFactory:
             raise
         return message
 
+    def check(self, driver: Driver, message: Message) -> None:
+        """Make sure that a driver takes a message whose headers have changed.
+
+        Raises:
+            MessageTooLarge: it is too large for the setting or for the driver.
+        """
+        self.check_size(message)
+        check_supported(driver, message)
+
     def check_size(self, message: Message) -> None:
         """Make sure that a message with its headers is within the limit.
 

@@ -18,6 +18,16 @@ async def announce(observers: Observers, message: Message) -> Message:
     """
     context = DispatchContext(message, dict(message.headers))
     await observers.notify(observers.before_dispatch, context)
+    return with_headers(context, "before_dispatch")
+
+
+def with_headers(context: DispatchContext, hook: str) -> Message:
+    """Return a message with the headers that a hook has left in its context.
+
+    Raises:
+        DispatchError: one is not Unicode text.
+    """
+    message = context.message
     headers: object = context.headers
     wrong = (
         wrong_header(cast("dict[object, object]", headers))
@@ -26,7 +36,7 @@ async def announce(observers: Observers, message: Message) -> Message:
     )
     if wrong is not None:
         raise DispatchError(
-            f"Task {message.task!r} was not dispatched: a plugin's before_dispatch left headers that "
+            f"Task {message.task!r} was not dispatched: a plugin's {hook} left headers that "
             f"cannot be sent. Headers {wrong}."
         )
     return replace(message, headers=context.headers or NO_HEADERS)

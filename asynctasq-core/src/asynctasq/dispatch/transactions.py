@@ -1,6 +1,7 @@
 """Dispatches in a transaction of the application: the messages appear at its commit."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
@@ -14,6 +15,7 @@ from asynctasq.dispatch.observing import announce
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.stores import Store, Stores
 from asynctasq.dispatch.transaction_lookups import transactional
+from asynctasq.dispatch.wrapping import wrapped
 from asynctasq.message import Message
 from asynctasq.records import record
 from asynctasq.results import Handle
@@ -110,8 +112,9 @@ class TransactionDispatcher:
             plan = target.plan
             if target.is_store and store.plans_when_open:
                 plan = cast("SupportsTransactions", store.planner_sync()).plan_enqueue
-            committed = self.notices.to_send(target.wake, [message])
-            answers = enlisted.run(plan([message]), committed)
+            with self._wrapped(store, [message]) as [message]:
+                committed = self.notices.to_send(target.wake, [message])
+                answers = enlisted.run(plan([message]), committed)
         except BaseException:
             keep_id(task, message.id)
             raise
@@ -177,21 +180,31 @@ class TransactionDispatcher:
         self, store: Store, items: Sequence[tuple[BaseTask[T], Message]], enlisted: Enlisted
     ) -> list[Handle[T]]:
         """Run the plan of a chunk in the transaction, and return the handles of its tasks."""
-        messages = [message for _, message in items]
+        messages: Sequence[Message] = [message for _, message in items]
         target = enqueue_target(store, enlisted.dialect)
         if target.prepare is not None:
             await target.prepare()
         plan = target.plan
         if target.is_store and store.plans_when_open:
             plan = cast("SupportsTransactions", await store.planner()).plan_enqueue
-        committed = self.notices.to_send(target.wake, messages)
-        answers = await enlisted.run_async(plan(messages), committed)
+        with self._wrapped(store, messages) as messages:
+            committed = self.notices.to_send(target.wake, messages)
+            answers = await enlisted.run_async(plan(messages), committed)
         if not enlisted.sees_commit:
             self.notices.observe(messages)
         return [
             _handle(store, task, message, answer, enlisted, target)
-            for (task, message), answer in zip(items, answers, strict=True)
+            for (task, _), message, answer in zip(items, messages, answers, strict=True)
         ]
+
+    def _wrapped(
+        self, store: Store, messages: Sequence[Message]
+    ) -> AbstractContextManager[Sequence[Message]]:
+        observers = self._runtime.observers
+        if not observers.wrap_dispatch:
+            return nullcontext(messages)
+        check = partial(self._messages.check, store.driver)
+        return wrapped(observers, messages, check, in_transaction=True)
 
 
 class _Chunk(Generic[T]):

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import AbstractContextManager
 from time import monotonic
 from typing import Any, TypeVar, cast
 
@@ -56,9 +57,13 @@ class LoopExecutor:
             try:
                 if call.attended:
                     await call.enter()
-                value = await (
-                    task.execute() if timeout is None else _within(task, timeout, self.timing)
-                )
+                surrounding = call.surrounding
+                if surrounding is not None:
+                    value = await _surrounded(surrounding, task, timeout, self.timing)
+                else:
+                    value = await (
+                        task.execute() if timeout is None else _within(task, timeout, self.timing)
+                    )
                 if value is not None:
                     refuse_unfinished(call, value)
             finally:
@@ -77,6 +82,18 @@ class LoopExecutor:
     async def failed(self, call: Call, failure: Failure) -> None:
         """Run the `failed` hook of the task on the event loop."""
         await run_failed(call, failure, call_hook)
+
+
+async def _surrounded(
+    surrounding: AbstractContextManager[object],
+    task: BaseTask[Any],
+    timeout: float | None,
+    timing: LoopTiming,
+) -> Any:
+    with surrounding:
+        if timeout is not None:
+            return await _within(task, timeout, timing)
+        return await cast("Awaitable[Any]", task.execute())
 
 
 async def _within(task: BaseTask[Any], timeout: float, timing: LoopTiming) -> Any:

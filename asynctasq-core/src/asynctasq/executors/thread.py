@@ -14,6 +14,7 @@ from asynctasq.executors.failures import await_here, classify_exception, run_fai
 from asynctasq.executors.groups import is_a
 from asynctasq.executors.loop import overrun, within
 from asynctasq.executors.start_pauses import StartPauses
+from asynctasq.executors.surrounded import surrounded
 from asynctasq.executors.thread_pool import ThreadPool, ThreadRun
 from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
 from asynctasq.tasks.base import BaseTask
@@ -50,7 +51,7 @@ class ThreadExecutor:
         timeout = call.policy.timeout
         try:
             task = await call.load()
-            run = self._run(partial(call.run_here, task.execute))
+            run = self._run(partial(call.run_here, surrounded(call, task.execute)))
             began_at = monotonic()
             if timeout is None:
                 await run.end()

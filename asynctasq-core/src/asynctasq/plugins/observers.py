@@ -11,13 +11,19 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import pluggy
 
 from asynctasq.contracts.executor import Wrapper
 from asynctasq.errors import PluginBroken
-from asynctasq.hookspecs import DispatchContext, ExecutionContext, NewsContext, WorkerContext
+from asynctasq.hookspecs import (
+    DispatchContext,
+    ExecutionContext,
+    NewsContext,
+    SettledContext,
+    WorkerContext,
+)
 from asynctasq.plugins import Plugin
 from asynctasq.records import record
 
@@ -32,6 +38,12 @@ class Observer:
     hook: str
     call: Callable[[Any], Any]
     is_async: bool
+
+
+Context: TypeAlias = (
+    DispatchContext | ExecutionContext | SettledContext | NewsContext | WorkerContext
+)
+"""The argument of an observer."""
 
 
 class Observers:
@@ -52,14 +64,18 @@ class Observers:
     on_lost: tuple[Observer, ...]
     on_release: tuple[Observer, ...]
     on_cancel: tuple[Observer, ...]
+    on_settled: tuple[Observer, ...]
     on_news: tuple[Observer, ...]
     worker_started: tuple[Observer, ...]
     worker_stopping: tuple[Observer, ...]
     worker_stopped: tuple[Observer, ...]
+    wrap_dispatch: tuple[Observer, ...]
+    """Return context managers, for `Surrounding`."""
+    wrap_task: tuple[Observer, ...]
 
     def __init__(self, plugins: Iterable[Plugin] = ()) -> None:
         plugins = list(plugins)
-        for hook in OBSERVER_HOOKS:
+        for hook in (*OBSERVER_HOOKS, *SURROUNDING_HOOKS):
             found = tuple(_observer(hook, *each) for each in _in_order(plugins, hook))
             setattr(self, hook, found)
         self._wrappers = tuple(_in_order(plugins, "wrap_execute"))
@@ -67,7 +83,7 @@ class Observers:
     async def notify(
         self,
         observers: tuple[Observer, ...],
-        context: DispatchContext | ExecutionContext | NewsContext | WorkerContext,
+        context: Context,
     ) -> None:
         """Call the observers of one hook in turn, and log the exceptions that they raise.
 
@@ -115,7 +131,8 @@ class Observers:
         return call
 
 
-OBSERVER_HOOKS = tuple(Observers.__annotations__)
+OBSERVER_HOOKS = tuple(name for name in Observers.__annotations__ if not name.startswith("wrap_"))
+SURROUNDING_HOOKS = tuple(name for name in Observers.__annotations__ if name.startswith("wrap_"))
 
 
 def _is_cancelled() -> bool:

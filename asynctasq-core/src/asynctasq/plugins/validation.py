@@ -39,7 +39,14 @@ MEMBERS: Mapping[str, Sequence[str]] = {
 
 # Called without `await`, so that a coroutine would never run.
 PLAIN_HOOKS = frozenset(
-    [*FACTORIES.values(), "settings_class", "wrap_execute", "register_commands"]
+    [
+        *FACTORIES.values(),
+        "settings_class",
+        "wrap_execute",
+        "wrap_dispatch",
+        "wrap_task",
+        "register_commands",
+    ]
 )
 
 

@@ -33,6 +33,10 @@ FailureNote = Callable[[bytes, Exception], None]
 """Called with the ID and the exception of a task that became a dead letter."""
 
 
+OBSERVERS_SECONDS = 5.0
+"""Time for observers of settled tasks to end."""
+
+
 class ExecutorSet:
     """The executors, resources and hooks of one app, opened on one event loop."""
 
@@ -63,12 +67,14 @@ class ExecutorSet:
         """Number of inline dispatches within tasks of this set that wait for their tasks."""
         self._executor = executor
         self._failed = failed
+        self.notices = Notices(runtime_of(self.app).observers, WORKER_ID)
+        """Notify the observers of the runs."""
         self._runner = Runner(
             codec=worker_codec(self.app, None),
             resolvers=runtime_of(self.app).resolvers,
             find_task=registry.find,
             executors=dict.fromkeys(ExecutionMode, executor),
-            notices=Notices(runtime_of(self.app).observers, WORKER_ID),
+            notices=self.notices,
             resources=resources,
             report=lambda delivery, progress: driver.note_progress(delivery.lease, progress),
             mismatch_patience=0.0,
@@ -83,9 +89,14 @@ class ExecutorSet:
             settlement = await self._runner.run(running)
         except asyncio.CancelledError:
             settlement = Release(running.delivery.lease)
+        settled = self.notices.settled
         if settlement is None:
+            if settled.observed:
+                settled.completed(running)
             return
-        await self.driver.settle([settlement])
+        answers = await self.driver.settle([settlement])
+        if settled.observed:
+            settled.answered([(running, settlement)], answers)
         if isinstance(settlement, Retry):
             _log_retry(running.delivery, settlement)
         if isinstance(settlement, Fail):
@@ -173,4 +184,5 @@ async def _observed(executors: ExecutorSet) -> AsyncIterator[None]:
         yield
     finally:
         await observers.notify(observers.worker_stopping, context)
+        await executors.notices.finish(OBSERVERS_SECONDS)
         await observers.notify(observers.worker_stopped, context)

@@ -70,6 +70,8 @@ class Attempts:
             message = prefetched.popleft()
             if message.interrupt is Interrupt.LOST:
                 self._in_flight.forget([message])
+                if self._notices.settled.observed:
+                    self._notices.settled.lost(message)
                 self._fetcher.notice()
             else:  # the runner settles one that was cancelled meanwhile
                 self._start_one(message)
@@ -122,8 +124,11 @@ class Attempts:
         if message.task is not None:  # a callback for this takes 200 bytes of each that sleeps
             self._tasks.discard(message.task)
         try:
-            if settlement is None or message not in self._in_flight.held:  # released while it ran
+            if message not in self._in_flight.held:  # released while it ran
                 self._in_flight.forget([message])
+            elif settlement is None:
+                self._in_flight.forget([message])
+                self._report_unsettled(message)
             else:
                 self._settler.add(message, settlement)
         finally:
@@ -136,11 +141,20 @@ class Attempts:
             self.start_prefetched()
             self._fetcher.notice()
 
+    def _report_unsettled(self, message: InFlightMessage) -> None:
+        settled = self._notices.settled
+        if not settled.observed:
+            return
+        if message.notes is not None and message.notes.committed:
+            settled.completed(message)
+        else:
+            settled.lost(message)
+
     def _release(
         self, message: InFlightMessage, why: ReleaseReason = ReleaseReason.NOT_STARTED
     ) -> None:
         self._settler.add(message, Release(message.delivery.lease))
-        self._notices.released(message.delivery, why)
+        self._notices.released(message, why)
 
     # The end of the worker.
 

@@ -9,6 +9,8 @@ from typing import Any, Protocol, TypeVar
 
 from asynctasq.errors import ArgumentsMismatch, ModelNotFound
 from asynctasq.message import Delivery, id_to_text
+from asynctasq.plugins.observers import Observer
+from asynctasq.plugins.surrounding import Surrounding
 from asynctasq.resolvers import Resolvers
 from asynctasq.retry import OnMissing, RunPolicy
 from asynctasq.serializers.codec import NO_PROGRESS, Codec
@@ -50,6 +52,7 @@ class WorkerCall:
         "_resolvers",
         "_resources",
         "_scope",
+        "_surround",
         "_task",
         "_unique_models",
         "_waits",
@@ -74,6 +77,7 @@ class WorkerCall:
         waits: "Waits | None" = None,
         completer: CallCompleter | None = None,
         started_at: float = 0.0,
+        surround: tuple[Observer, ...] = (),
     ) -> None:
         self.delivery = delivery
         self.definition = definition
@@ -95,6 +99,7 @@ class WorkerCall:
         self._loaded = False
         self._interrupted = False
         self._scope: AttemptScope | None = None
+        self._surround = surround
         self._unique_models: Sequence[object] = ()
 
     async def load(self) -> BaseTask[Any]:
@@ -177,6 +182,11 @@ class WorkerCall:
             value, task=self.definition.name, consequence=NO_PROGRESS
         )
         self._report(self.delivery, stored)
+
+    @property
+    def surrounding(self) -> Surrounding | None:
+        """The context managers of plugins around `execute`; None if there are none."""
+        return Surrounding(self._surround, self.current()) if self._surround else None
 
     @property
     def attended(self) -> bool:

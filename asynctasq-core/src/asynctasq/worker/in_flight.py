@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.checking import name_of, remedy_for
 from asynctasq.contracts.driver import Driver
+from asynctasq.contracts.executor import AttemptResult
 from asynctasq.errors import CapabilityMissing
 from asynctasq.message import Delivery, Lease, id_to_text
+from asynctasq.settlement import ReleaseReason
 from asynctasq.worker.run_log import task_fields
 from asynctasq.worker.timing import EngineTiming
 
@@ -33,10 +35,37 @@ class Interrupt(Enum):
     """The worker's grace period has expired."""
 
 
+class RunNotes:
+    """Facts about one message for observers. They are kept only if there are some."""
+
+    __slots__ = ("attempt", "committed", "duration", "released", "reported", "started_at")
+
+    def __init__(self, started_at: float | None = None) -> None:
+        """Make the notes; `started_at` is the Unix time at which the attempt started, None before."""
+        self.started_at = started_at
+        self.duration: float | None = None
+        """Run time in seconds; None if the task never ran or still runs."""
+        self.attempt: AttemptResult | None = None
+        self.released: ReleaseReason | None = None
+        self.committed = False
+        """True if the task has completed itself in a transaction that was committed."""
+        self.reported = False
+        """True once `on_settled` was called or dropped."""
+
+
 class InFlightMessage:
     """A delivery that this worker holds: prefetched, running, or finished and not yet settled."""
 
-    __slots__ = ("call", "delivery", "ended_at", "interrupt", "refusal", "started_at", "task")
+    __slots__ = (
+        "call",
+        "delivery",
+        "ended_at",
+        "interrupt",
+        "notes",
+        "refusal",
+        "started_at",
+        "task",
+    )
 
     def __init__(self, delivery: Delivery, refusal: float = EngineTiming().refusal) -> None:
         """Make the message.
@@ -54,6 +83,7 @@ class InFlightMessage:
         self.ended_at = 0.0
         """Monotonic time at which the run ended; 0.0 before."""
         self.refusal = refusal
+        self.notes: RunNotes | None = None
 
     def end_early(self, why: Interrupt) -> None:
         """Interrupt the run. The first reason counts, except that a lost lease overrides the others.

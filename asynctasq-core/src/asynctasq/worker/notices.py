@@ -8,10 +8,11 @@ from typing import Any
 
 from asynctasq.contracts.executor import AttemptResult
 from asynctasq.hookspecs import ExecutionContext
-from asynctasq.message import Delivery
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason
+from asynctasq.worker.in_flight import InFlightMessage, RunNotes
 from asynctasq.worker.run_log import task_fields
+from asynctasq.worker.settled_notices import SettledNotices
 
 logger = logging.getLogger("asynctasq")
 
@@ -28,11 +29,26 @@ class Notices:
         self._worker_id = worker_id
         self._context = contextvars.copy_context()
         self._background: set[asyncio.Task[None]] = set()
+        self.settled = SettledNotices(observers, worker_id, self._start)
+        self.has_run_observers = any(
+            (
+                observers.before_execute,
+                observers.after_execute,
+                observers.on_retry,
+                observers.on_failure,
+                observers.on_dead,
+                observers.on_lost,
+                observers.on_release,
+                observers.on_cancel,
+                observers.on_settled,
+            )
+        )
+        """True if observers need facts about each run."""
 
     async def notify(
         self,
         observers: tuple[Observer, ...],
-        delivery: Delivery,
+        held: InFlightMessage,
         *,
         attempt: AttemptResult | None = None,
         error: ErrorInfo | None = None,
@@ -41,43 +57,61 @@ class Notices:
         released: ReleaseReason | None = None,
     ) -> None:
         """Notify the observers of one hook; an interruption ends them and changes nothing else."""
+        notes = held.notes
         context = ExecutionContext(
-            delivery, self._worker_id, attempt, error, reason, retry_delay, released
+            held.delivery,
+            self._worker_id,
+            attempt,
+            error,
+            reason,
+            retry_delay,
+            released,
+            None if notes is None else notes.started_at,
+            None if notes is None else notes.duration,
         )
         try:
             await self.observers.notify(observers, context)
         except asyncio.CancelledError:
             logger.warning(
                 "Observers of task %s were interrupted",
-                delivery.message.task,
-                extra=task_fields(delivery),
+                held.delivery.message.task,
+                extra=task_fields(held.delivery),
             )
 
     async def notify_release(
-        self, delivery: Delivery, why: ReleaseReason, delay: float = 0.0
+        self, held: InFlightMessage, why: ReleaseReason, delay: float = 0.0
     ) -> None:
         """Notify observers of a message that is released."""
+        if held.notes is not None:
+            held.notes.released = why
         if self.observers.on_release:
-            await self.notify(self.observers.on_release, delivery, retry_delay=delay, released=why)
+            await self.notify(self.observers.on_release, held, retry_delay=delay, released=why)
 
-    def released(self, delivery: Delivery, why: ReleaseReason) -> None:
+    def released(self, held: InFlightMessage, why: ReleaseReason) -> None:
         """Notify observers, in the background, of a message that was released without a run."""
+        if not self.has_run_observers:
+            return
+        if held.notes is None:
+            held.notes = RunNotes()
+        held.notes.released = why
         if self.observers.on_release:
-            self._start(self.notify_release(delivery, why))
+            _ = self._start(self.notify_release(held, why))
 
-    def refused(self, delivery: Delivery, error: ErrorInfo) -> None:
+    def refused(self, held: InFlightMessage, error: ErrorInfo) -> None:
         """Notify observers, in the background, of a message that is dead as the store refused its outcome."""
         if self.observers.on_dead:
-            self._start(
-                self.notify(self.observers.on_dead, delivery, error=error, reason=Reason.REFUSED)
+            _ = self._start(
+                self.notify(self.observers.on_dead, held, error=error, reason=Reason.REFUSED)
             )
 
     async def finish(self, seconds: float) -> None:
         """Wait for the notices in the background, up to a limit."""
         if self._background:
             await asyncio.wait(self._background, timeout=seconds)
+        self.settled.close()
 
-    def _start(self, notice: Coroutine[Any, Any, None]) -> None:
+    def _start(self, notice: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(notice, context=self._context.copy())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+        return task

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import math
 import random
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -48,22 +47,14 @@ from asynctasq.tasks.context import running_task
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
 from asynctasq.worker.call import Waits, WorkerCall
 from asynctasq.worker.completion import CallCompleter
-from asynctasq.worker.in_flight import InFlightMessage, Interrupt
+from asynctasq.worker.in_flight import InFlightMessage, Interrupt, RunNotes
 from asynctasq.worker.life import Life
+from asynctasq.worker.mismatches import MismatchWarnings, reason_of
 from asynctasq.worker.notices import Notices
 from asynctasq.worker.run_log import log_failure, task_fields
 from asynctasq.worker.timing import RunnerTiming
 
 logger = logging.getLogger("asynctasq")
-
-MISMATCHES: Mapping[type[Exception], Reason] = {
-    UnknownTask: Reason.UNKNOWN_TASK,
-    ArgumentsMismatch: Reason.ARGUMENTS,
-    BodyVersion: Reason.UNDECODABLE,
-}
-"""Errors that a worker of another release may not have, and the reason of the dead letter in the end."""
-MISMATCHES_REMEMBERED = 1000
-"""Number of tasks for which the time of the last warning is kept."""
 
 
 class Runner:
@@ -114,7 +105,8 @@ class Runner:
         self._waits = waits
         self._completer = completer
         self._timing = timing or RunnerTiming()
-        self._warned_at: dict[str, float] = {}
+        self._mismatches = MismatchWarnings(self._timing.warning)
+        self._takes_notes = notices.has_run_observers
         wrapped = observers.wrap(self._route)
         self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
 
@@ -128,14 +120,15 @@ class Runner:
             return await self._interrupted(held, why)
         call: WorkerCall | None = None
         try:
-            call = self._call(delivery, held.started_at)
+            call = self._call(held)
             held.call = call
             running_task.set(call.current)
             if self._observers.before_execute:
-                await self._notices.notify(self._observers.before_execute, delivery)
+                await self._notices.notify(self._observers.before_execute, held)
                 if (why := held.interrupt) is not None:
                     return await self._interrupted(held, why)
-            attempt = await self._execute(call)
+            notes = held.notes
+            attempt = await (self._execute(call) if notes is None else self._timed(call, notes))
         except asyncio.CancelledError as error:
             if (why := held.interrupt) is not None or (
                 self._life is not None and self._life.is_cancelled
@@ -143,11 +136,13 @@ class Runner:
                 return await self._interrupted(held, why)
             attempt = Raised(error_info(error), retry=True, exception=error)
         except (UnknownTask, ArgumentsMismatch, BodyVersion) as error:
-            return await self._mismatch(delivery, error)
+            return await self._mismatch(held, error)
         except BodyCorrupt as error:
-            return await self._dead_letter(delivery, Reason.UNDECODABLE, error_info(error))
+            _never_ran(held)
+            return await self._dead_letter(held, Reason.UNDECODABLE, error_info(error))
         except ExecutorUnavailable as error:
-            return await self._release(delivery, error.retry_after, ReleaseReason.NO_EXECUTOR)
+            _never_ran(held)
+            return await self._release(held, error.retry_after, ReleaseReason.NO_EXECUTOR)
         except GeneratorExit:
             raise
         except BaseException as error:
@@ -163,7 +158,7 @@ class Runner:
             and type(attempt) is Returned
             and call is not None
             and call.completion is None
-            and not self._observers.after_execute
+            and held.notes is None
         ):
             return Complete(delivery.lease, attempt.result, delivery.message.result_ttl)
         return await self._settle(held, attempt)
@@ -171,7 +166,17 @@ class Runner:
     def _route(self, call: Call) -> Awaitable[AttemptResult]:
         return self._executors[call.definition.mode].execute(call)
 
-    def _call(self, delivery: Delivery, started_at: float) -> WorkerCall:
+    async def _timed(self, call: WorkerCall, notes: RunNotes) -> AttemptResult:
+        began = time.monotonic()
+        try:
+            return await self._execute(call)
+        finally:
+            notes.duration = time.monotonic() - began
+
+    def _call(self, held: InFlightMessage) -> WorkerCall:
+        if self._takes_notes:
+            held.notes = RunNotes(time.time())
+        delivery = held.delivery
         definition = self._find_task(delivery.message.task)
         if definition.mode not in self._executors:
             raise UnknownTask(
@@ -188,7 +193,8 @@ class Runner:
             report=self._report,
             waits=self._waits,
             completer=self._completer,
-            started_at=started_at,
+            started_at=held.started_at,
+            surround=self._observers.wrap_task,
         )
 
     async def _is_committed(self, held: InFlightMessage, *, returned: bool = False) -> bool:
@@ -196,13 +202,17 @@ class Runner:
         call, completer = held.call, self._completer
         if call is None or completer is None or call.completion is None:
             return False
-        return await completer.is_committed(call, returned=returned)
+        committed = await completer.is_committed(call, returned=returned)
+        if held.notes is not None:
+            held.notes.committed = committed
+        return committed
 
-    async def _notices_of_completion(self, delivery: Delivery, result: bytes) -> None:
+    async def _notices_of_completion(self, held: InFlightMessage, result: bytes) -> None:
+        attempt = Returned(result)
+        if held.notes is not None:
+            held.notes.attempt = attempt
         if self._observers.after_execute:
-            await self._notices.notify(
-                self._observers.after_execute, delivery, attempt=Returned(result)
-            )
+            await self._notices.notify(self._observers.after_execute, held, attempt=attempt)
 
     def undecided(self, held: InFlightMessage, error: BaseException) -> Settlement:
         """Return the settlement of a delivery on which `run` could not decide.
@@ -219,7 +229,7 @@ class Runner:
         delivery = held.delivery
         if held.call is not None and held.call.completion is not None:
             if await self._is_committed(held, returned=isinstance(attempt, Returned)):
-                await self._notices_of_completion(delivery, held.call.completion)
+                await self._notices_of_completion(held, held.call.completion)
                 return None
             attempt = _rolled_back(attempt)
         why = held.interrupt
@@ -227,12 +237,14 @@ class Runner:
             # An error may be due to the interruption. A run that finished is done regardless.
             return await self._interrupted(held, why)
         message = delivery.message
+        if held.notes is not None:
+            held.notes.attempt = attempt
         if self._observers.after_execute:
-            await self._notices.notify(self._observers.after_execute, delivery, attempt=attempt)
+            await self._notices.notify(self._observers.after_execute, held, attempt=attempt)
         if isinstance(attempt, Returned):
             return Complete(delivery.lease, attempt.result, message.result_ttl)
         if isinstance(attempt, Snoozed):
-            return await self._release(delivery, attempt.delay, ReleaseReason.SNOOZED)
+            return await self._release(held, attempt.delay, ReleaseReason.SNOOZED)
         if isinstance(attempt, Rejected):
             return await self._fail(held, attempt, Reason.REJECTED)
         if attempt.retry and retries_left(delivery.attempt, message.max_attempts):
@@ -243,7 +255,7 @@ class Runner:
             if self._observers.on_retry:
                 await self._notices.notify(
                     self._observers.on_retry,
-                    delivery,
+                    held,
                     attempt=attempt,
                     error=attempt.error,
                     retry_delay=delay,
@@ -251,9 +263,9 @@ class Runner:
             return Retry(delivery.lease, delay, attempt.error)
         return await self._fail(held, attempt, Reason.FAILED)
 
-    async def _release(self, delivery: Delivery, delay: float, why: ReleaseReason) -> Settlement:
-        await self._notices.notify_release(delivery, why, delay)
-        return Release(delivery.lease, delay)
+    async def _release(self, held: InFlightMessage, delay: float, why: ReleaseReason) -> Settlement:
+        await self._notices.notify_release(held, why, delay)
+        return Release(held.delivery.lease, delay)
 
     async def _fail(self, held: InFlightMessage, failure: Failure, reason: Reason) -> Settlement:
         delivery = held.delivery
@@ -275,49 +287,34 @@ class Runner:
             )
         if self._observers.on_failure:
             await self._notices.notify(
-                self._observers.on_failure, delivery, attempt=failure, error=failure.error
+                self._observers.on_failure, held, attempt=failure, error=failure.error
             )
         return await self._dead_letter(
-            delivery, reason, failure.error, attempted=True, exception=failure.exception
+            held, reason, failure.error, attempted=True, exception=failure.exception
         )
 
-    async def _mismatch(self, delivery: Delivery, error: Exception) -> Settlement:
+    async def _mismatch(self, held: InFlightMessage, error: Exception) -> Settlement:
         """Release a message that fits another release; after a while, make it a dead letter."""
+        _never_ran(held)
+        delivery = held.delivery
         if delivery.mismatched_for >= self._mismatch_patience:
-            reason = next(each for kind, each in MISMATCHES.items() if isinstance(error, kind))
-            return await self._dead_letter(delivery, reason, error_info(error))
-        self._warn_of_mismatch(delivery, error)
+            return await self._dead_letter(held, reason_of(error), error_info(error))
+        self._mismatches.warn(delivery, error)
         delay = min(self._timing.mismatch, self._mismatch_patience)
-        await self._notices.notify_release(delivery, ReleaseReason.MISMATCHED, delay)
+        await self._notices.notify_release(held, ReleaseReason.MISMATCHED, delay)
         why = replace(error_info(error), traceback="")  # it has no line of the task's code
         return Release(delivery.lease, delay, mismatched=True, error=why)
 
-    def _warn_of_mismatch(self, delivery: Delivery, error: Exception) -> None:
-        """Warn once a minute for each task: a deployment may find a backlog of thousands."""
-        task, now = delivery.message.task, time.monotonic()
-        recent = now < self._warned_at.get(task, -math.inf) + self._timing.warning
-        if not recent:
-            if len(self._warned_at) >= MISMATCHES_REMEMBERED:
-                self._warned_at.clear()
-            self._warned_at[task] = now
-        logger.log(
-            logging.DEBUG if recent else logging.WARNING,
-            "Released task %s of %s, which does not fit this worker: %s",
-            id_to_text(delivery.message.id),
-            task,
-            error,
-            extra=task_fields(delivery),
-        )
-
     async def _dead_letter(
         self,
-        delivery: Delivery,
+        held: InFlightMessage,
         reason: Reason,
         error: ErrorInfo,
         *,
         attempted: bool = False,
         exception: BaseException | None = None,
     ) -> Settlement:
+        delivery = held.delivery
         log_failure(
             logging.ERROR,
             "Task %s of %s is dead (%s): %s: %s",
@@ -331,9 +328,7 @@ class Runner:
             extra=task_fields(delivery) | {"reason": reason.value},
         )
         if self._observers.on_dead:
-            await self._notices.notify(
-                self._observers.on_dead, delivery, error=error, reason=reason
-            )
+            await self._notices.notify(self._observers.on_dead, held, error=error, reason=reason)
         return Fail(delivery.lease, reason, error, attempted)
 
     async def _interrupted(self, held: InFlightMessage, why: Interrupt | None) -> Settlement | None:
@@ -354,14 +349,20 @@ class Runner:
                     extra=task_fields(delivery),
                 )
                 if self._observers.on_lost:
-                    await self._notices.notify(self._observers.on_lost, delivery)
+                    await self._notices.notify(self._observers.on_lost, held)
                 return None
             case Interrupt.CANCEL:
                 if self._observers.on_cancel:
-                    await self._notices.notify(self._observers.on_cancel, delivery)
+                    await self._notices.notify(self._observers.on_cancel, held)
                 return Cancelled(delivery.lease, delivery.message.result_ttl)
             case Interrupt.STOP:
-                return await self._release(delivery, 0.0, ReleaseReason.INTERRUPTED)
+                return await self._release(held, 0.0, ReleaseReason.INTERRUPTED)
+
+
+def _never_ran(held: InFlightMessage) -> None:
+    """Drop the run time of a message whose task could not be started."""
+    if held.notes is not None:
+        held.notes.duration = None
 
 
 def _rolled_back(attempt: AttemptResult) -> AttemptResult:

@@ -108,6 +108,9 @@ class Settler:
             logger.error("Discarded %d settlements: store unavailable", len(self._pending))
             self._flushing.cancel()
             await asyncio.wait([self._flushing])
+            if self._notices.settled.observed:
+                for message, settlement in self._pending:
+                    self._notices.settled.ended(message, settlement, applied=None)
 
     async def _flush(self) -> None:
         retries = StoreRetries("settle messages", self._outage, self._timing.backoff)
@@ -162,6 +165,10 @@ class Settler:
                 await self._settle([item], repeated=True)
             return
         self._tally.settled(batch, answers, uncertain=self._uncertain)
+        if self._notices.settled.observed:
+            self._notices.settled.answered(
+                batch, answers, uncertain=self._uncertain, repeated=repeated
+            )
         for item, answer in zip(batch, answers, strict=True):
             if answer is Settled.REFUSED:
                 await self._refused(item, DriverError("the store cannot hold its outcome"))
@@ -209,8 +216,15 @@ class Settler:
                 message.task,
                 extra=task_fields(held.delivery),
             )
+            if self._notices.settled.observed:
+                self._notices.settled.ended(held, settlement, applied=False, error=error)
             return
         self._tries.pop(held, None)
         self._tally.settled([(held, fail)], [answer], uncertain=self._uncertain)
+        if self._notices.settled.observed:
+            if answer is Settled.REFUSED:
+                self._notices.settled.ended(held, fail, applied=False)
+            else:
+                self._notices.settled.answered([(held, fail)], [answer], uncertain=self._uncertain)
         if answer is Settled.DONE and not isinstance(settlement, Fail):
-            self._notices.refused(held.delivery, error)
+            self._notices.refused(held, error)

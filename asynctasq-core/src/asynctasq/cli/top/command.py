@@ -5,7 +5,8 @@ import sys
 import click
 
 from asynctasq.cli.exit_codes import STORE_CODES, exit_code_help
-from asynctasq.cli.operator_commands import OperatorCommand, Store, app_option, driver_option
+from asynctasq.cli.operator_commands import OperatorCommand, Store
+from asynctasq.cli.options import app_option, driver_option
 
 INTERVAL_SECONDS = 2.0
 

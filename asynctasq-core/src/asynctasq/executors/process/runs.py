@@ -30,6 +30,7 @@ from asynctasq.executors.process.frames import (
     rebuilt,
     unfit_fields,
 )
+from asynctasq.executors.surrounded import surrounded
 from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
 from asynctasq.failures import error_info
 from asynctasq.retry import retries_left
@@ -99,7 +100,7 @@ class OrderRunner:
                 task = call.load_now()
                 if task is None:
                     task = self._loop.run_until_complete(call.load())
-                value = call.run_here(task.execute)
+                value = call.run_here(surrounded(call, task.execute))
                 if passes_coroutine(task, value):
                     value = self._loop.run_until_complete(await_here(call, value))
                 refuse_unfinished(call, value)

@@ -23,6 +23,7 @@ from asynctasq.importing import import_root_of_main, imported_module, module_nam
 from asynctasq.logs.fields import LineFormatter, fields_in_use, use_fields
 from asynctasq.logs.stream import StderrHandler
 from asynctasq.message import Delivery
+from asynctasq.plugins.observers import Observer
 from asynctasq.results import Handle
 from asynctasq.runtime import dispatcher_replaced, use_here
 from asynctasq.serializers.codec import Codec
@@ -272,10 +273,12 @@ class AppChildApplication:
         self._lifespan = lifespan
         self._stack = AsyncExitStack()
         self._resources: object = None
+        self._surround: tuple[Observer, ...] = ()
 
     async def open(self) -> None:
         """Enter the app's `lifespan`, so that each child has its own resources."""
         runtime_of(self._app).resolvers.prepare()
+        self._surround = runtime_of(self._app).observers.wrap_task
         lifespan: Any = self._app.lifespan
         if lifespan is None and self._lifespan:
             module, _, name = self._lifespan.partition(":")
@@ -316,6 +319,7 @@ class AppChildApplication:
             resources=self._resources,
             report=lambda _, progress: report(progress),
             waits=ReportedWaits(note_wait),
+            surround=self._surround,
         )
 
 
