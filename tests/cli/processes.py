@@ -50,17 +50,18 @@ async def run_program(*command: str) -> str:
 
 
 class WorkerProcess:
-    """An `asynctasq worker` process, by default in the current folder."""
+    """An `asynctasq worker` process, or that of another command, by default in the current folder."""
 
     def __init__(
         self,
         arguments: Sequence[str],
         *,
+        command: str = "worker",
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._process = subprocess.Popen(
-            [*COMMAND, "worker", *arguments],
+            [*COMMAND, command, *arguments],
             cwd=folder,
             env={**os.environ, **(environment or {})},
             stdin=subprocess.DEVNULL,

@@ -27,6 +27,7 @@ from asynctasq.config.sources import DEBUG
         "stats": ("asynctasq.cli.stats:command", "Show counts, run times and waiting times."),
         "top": ("asynctasq.cli.top:command", "Watch queues, workers and running tasks."),
         "doctor": ("asynctasq.cli.doctor:command", "Check whether everything needed is there."),
+        "metrics": ("asynctasq.cli.metrics:command", "Serve metrics of a store to Prometheus."),
         "demo": ("asynctasq.cli.demo:command", "Watch tasks run, fail, retry and survive a crash."),
         "plugins": ("asynctasq.cli.plugins:command", "List, check and create plugins."),
         "drivers": ("asynctasq.cli.drivers:command", "Run the conformance suite of drivers."),

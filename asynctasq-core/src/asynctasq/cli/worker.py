@@ -190,7 +190,8 @@ def _supervise(processes: int, options: Mapping[str, Any], timing: WorkerTiming)
     if port is None:
         return asyncio.run(supervisor.run())
     host = options["health_host"] or DEFAULT_HEALTH_HOST
-    with HealthServer(host, port, supervisor.reports(), timing=timing.health):
+    reports, pages = supervisor.reports(), supervisor.pages()
+    with HealthServer(host, port, reports, pages=pages, timing=timing.health):
         return asyncio.run(supervisor.run())
 
 

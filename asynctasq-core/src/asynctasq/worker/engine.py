@@ -116,7 +116,7 @@ class Engine:
         self._stop_requests = 0
         owner = f"{options.worker_id}/{os.urandom(4).hex()}"
         outage = Outage(timing.outage)
-        tally = Tally(owner, enabled=Capability.METRICS in driver.capabilities)
+        tally = Tally(owner, stored=Capability.METRICS in driver.capabilities)
         self._completer = Completer(driver, transactions, worker=owner)
         self._slots = Slots(
             options.concurrency,
@@ -131,6 +131,7 @@ class Engine:
             options,
             owner=owner,
             in_flight=self._in_flight,
+            totals=tally.totals,
             loop_watch=LoopWatch(
                 asyncio.get_running_loop(),
                 blocked=timing.renewer.blocked,

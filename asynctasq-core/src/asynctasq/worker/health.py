@@ -17,6 +17,7 @@ from asynctasq.worker.in_flight import InFlight
 from asynctasq.worker.options import WorkerOptions
 from asynctasq.worker.services.loop_watch import LoopWatch
 from asynctasq.worker.timing import HealthTiming
+from asynctasq.worker.totals import Totals, packed_totals
 
 Report: TypeAlias = dict[str, Any]
 """A value that JSON can represent."""
@@ -121,6 +122,7 @@ class WorkerHealth:
         *,
         owner: str,
         in_flight: InFlight,
+        totals: Callable[[], Totals],
         loop_watch: LoopWatch,
         timing: HealthTiming,
     ) -> None:
@@ -130,6 +132,7 @@ class WorkerHealth:
             options: of the worker.
             owner: owner of its leases.
             in_flight: the messages that the worker holds.
+            totals: returns what it has counted since its start.
             loop_watch: of the worker's loop.
             timing: durations.
         """
@@ -147,6 +150,7 @@ class WorkerHealth:
             "concurrency": options.concurrency,
         }
         self.held = in_flight.snapshot
+        self._totals = totals
         self._lease = options.lease
         self._stall_limit = options.stall_limit
         self.grace_period = options.grace_period
@@ -232,6 +236,21 @@ class WorkerHealth:
                 }
                 for each in running
             ],
+        }
+
+    def metrics(self) -> Report:
+        """Report counts and gauges; see `metric_reports`."""
+        return {**self.last_metrics(), "loop_lag": self.loop_watch.blocked_for(self._timing.answer)}
+
+    def last_metrics(self) -> Report:
+        """Return the report of `metrics` without asking the event loop, so that its own thread may call this."""
+        held = self.held()
+        return {
+            "totals": packed_totals(self._totals()),
+            "slots": self._about["concurrency"],
+            "running": sum(1 for each in held if each.started_at),
+            "held": len(held),
+            "loop_lag": 0.0,
         }
 
     def beat(self) -> Report:

@@ -22,6 +22,7 @@ from asynctasq.settlement import (
     Settlement,
 )
 from asynctasq.worker.in_flight import InFlightMessage
+from asynctasq.worker.totals import Totals
 
 PAIRS = 500
 """Pairs of queue and task that are counted on their own. Further tasks are counted as `OTHER`."""
@@ -112,15 +113,15 @@ class Tally:
     The worker's loop adds to it, and another thread takes from it.
     """
 
-    def __init__(self, source: str, *, enabled: bool = True) -> None:
+    def __init__(self, source: str, *, stored: bool = True) -> None:
         """Make an empty tally.
 
         Args:
             source: name of this start of the worker.
-            enabled: False to count nothing, because the store does not keep counts.
+            stored: False if the store does not keep counts, so that nobody takes them.
         """
         self._source = source
-        self._enabled = enabled
+        self._stored = stored
         self._lock = threading.Lock()
         self._minute = 0
         self._by_task: dict[str, _Counter] = {}
@@ -132,6 +133,8 @@ class Tally:
         self._latest: dict[str, _Latest] = {}
         self._held: dict[tuple[int, str, str], dict[int, int]] = {}
         """Counts that were taken from the counters, by minute, queue and task."""
+        self._totals: Totals = {}
+        """Everything that was ever taken from the counters."""
         self._number = 0
         self.dropped = 0
         """Rows that were dropped because the store did not take them for too long."""
@@ -151,7 +154,7 @@ class Tally:
             uncertain: an earlier try of this batch was not answered. LOST means then that it was applied: the
                 store lets a worker keep its leases through an outage.
         """
-        if not self._enabled or len(answers) != len(batch):  # the settler repeats such a batch
+        if len(answers) != len(batch):  # the settler repeats such a batch
             return
         now = time.time()
         offset = now - time.monotonic()
@@ -194,8 +197,6 @@ class Tally:
 
     def news(self, news: Sequence[News]) -> None:
         """Count what the store's upkeep has found."""
-        if not self._enabled:
-            return
         with self._lock:
             self._begin_minute(int(time.time() // 60))
             for each in news:
@@ -228,7 +229,7 @@ class Tally:
             self._by_task[task] = counter
         return counter
 
-    # For the thread that flushes.
+    # For other threads.
 
     def take(self) -> MetricFlush | None:
         """Return what was counted since the last call; None if that is nothing.
@@ -249,9 +250,18 @@ class Tally:
         self._number += 1
         return MetricFlush(self._source, self._number, counts, recent)
 
+    def totals(self) -> Totals:
+        """Return the counts since the worker started, by queue and task."""
+        with self._lock:
+            self._take_counters()
+            return {pair: dict(counts) for pair, counts in self._totals.items()}
+
     def _take_counters(self) -> None:
         for (queue, task), counter in self._counters.items():
-            add_to(self._held.setdefault((self._minute, queue, task), {}), counter.take())
+            taken = counter.take()
+            add_to(self._totals.setdefault((queue, task), {}), taken)
+            if self._stored:
+                add_to(self._held.setdefault((self._minute, queue, task), {}), taken)
         self._counters = {}
         self._by_task = {}
         self._drop_oldest()

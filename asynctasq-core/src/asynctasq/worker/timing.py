@@ -234,6 +234,8 @@ class SupervisorTiming:
 
     beat: float = 1.0
     """Time between two health checks of a process."""
+    metrics: float = 10.0
+    """Time between two reports of the metrics of a process, in case it is killed."""
     restart: Backoff = Backoff(first=0.5, longest=30.0)
     """Pauses before a process starts again that died soon after its start."""
     settled: float = 10.0

@@ -61,11 +61,12 @@ class SupervisorChannel:
 
     @hookimpl(trylast=True)
     def worker_stopped(self) -> None:
-        """Report that all tasks are settled, so no leases are left when the process ends."""
+        """Report that all tasks are settled, so no leases are left when the process ends, and what was counted."""
         with suppress(OSError):  # the supervisor has ended
             health = self._health()
             retired = health is not None and health.request is WorkerRequest.STOP
-            self._send(b"0", {"phase": Phase.STOPPING, "settled": True, "retired": retired})
+            last = {} if health is None else {"metrics": health.last_metrics()}
+            self._send(b"0", {"phase": Phase.STOPPING, "settled": True, "retired": retired, **last})
 
     def _run(self) -> None:
         try:
@@ -90,6 +91,8 @@ class SupervisorChannel:
             return {"phase": Phase.STARTING, "live": True, "pid": os.getpid()}
         if verb == b"end":
             return {**health.beat(), "ended": health.ending.ask(json.loads(rest))}
+        if verb == b"metrics":
+            return {**health.beat(), "metrics": health.metrics()}
         return health.status() if verb == b"status" else health.beat()
 
     def _stop_process(self) -> None:

@@ -13,9 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from asynctasq.exposition import Page, metrics_page
 from asynctasq.worker.health import WORKING, Phase, Report
+from asynctasq.worker.metric_reports import MetricReports
 from asynctasq.worker.process.signals import SignalDebouncer, stop_signal_numbers
 from asynctasq.worker.process.worker_process import WorkerProcess
+from asynctasq.worker.services.health_answers import Query
 from asynctasq.worker.timing import WorkerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -71,6 +74,7 @@ class Supervisor:
         self._exit_code = 0
         self._dead_owners: set[str] = set()
         """Owners of crashed processes, until a live process has ended their leases."""
+        self._metrics = MetricReports()
         self._background: set[asyncio.Task[None]] = set()
         self._death = asyncio.Event()
         """Set at the next death, then replaced."""
@@ -220,6 +224,8 @@ class Supervisor:
             await asyncio.wait([watching])
             self._ever_ran = await worker.has_run() or self._ever_ran
             worker.end()
+            self._metrics.end(worker.metrics)
+            worker.metrics = None
             if worker.owner and not worker.settled and not self._stopping.is_set():
                 self._background.add(
                     ending := asyncio.create_task(self._end_leases_of(worker.owner, process.pid))
@@ -273,10 +279,15 @@ class Supervisor:
     # Leases of crashed processes.
 
     def _question(self, worker: WorkerProcess) -> str:
-        """Return the next question: once a process runs, it also ends the leases of crashed processes."""
-        if not self._dead_owners or not worker.ran:
-            return "beat"
-        return f"end {json.dumps(sorted(self._dead_owners))}"
+        """Return the next question.
+
+        Once a process runs, it also ends the leases of crashed processes. Its metrics are asked for now and then,
+        because a process that is killed cannot report them any more.
+        """
+        if self._dead_owners and worker.ran:
+            return f"end {json.dumps(sorted(self._dead_owners))}"
+        is_due = time.monotonic() >= worker.metrics_at + self._timing.metrics
+        return "metrics" if is_due and worker.ran else "beat"
 
     async def _end_leases_of(self, owner: str, group: int) -> None:
         """Have a live process end the leases of a crashed one, once the tasks of that have ended.
@@ -305,6 +316,22 @@ class Supervisor:
             "/readyz": lambda: self._from_thread(self._verdict("ready")),
             "/status": lambda: self._from_thread(self._status()),
         }
+
+    def pages(self) -> dict[str, Callable[[Query], Page]]:
+        """Return the pages about all processes together, by path."""
+        return {"/metrics": self._metrics_page}
+
+    def _metrics_page(self, query: Query) -> Page:
+        if self._loop is not None:
+            with suppress(TimeoutError, RuntimeError):  # the last reports are shown
+                asyncio.run_coroutine_threadsafe(self._ask_metrics(), self._loop).result(
+                    2 * self._timing.answer
+                )
+        known = [each.metrics for each in self._processes if each.metrics is not None]
+        return metrics_page(self._metrics.families(known), query.accept)
+
+    async def _ask_metrics(self) -> None:
+        await asyncio.gather(*(each.ask("metrics") for each in self._processes))
 
     def _from_thread(self, report: Coroutine[Any, Any, Report]) -> Report:
         if self._loop is None:

@@ -34,6 +34,10 @@ class WorkerProcess:
         """True once the process has reported that it holds no leases."""
         self.retired = False
         """True once the process has reported that an operator stopped it, so that it is not replaced."""
+        self.metrics: Report | None = None
+        """The last report of its metrics."""
+        self.metrics_at = 0.0
+        """Monotonic time of that report."""
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -55,6 +59,7 @@ class WorkerProcess:
         self.stop_sent_at = math.inf
         self.ran = self.settled = self.retired = False
         self.owner = ""
+        self.metrics, self.metrics_at = None, time.monotonic()
 
     def end(self) -> None:
         """Note that the process has ended."""
@@ -124,4 +129,6 @@ class WorkerProcess:
         self.owner = report.get("owner", self.owner)
         self.grace_period = report.get("grace_period", self.grace_period)
         self.stall_limit = report.get("stall_limit", self.stall_limit)
+        if "metrics" in report:
+            self.metrics, self.metrics_at = report["metrics"], time.monotonic()
         return report

@@ -1,8 +1,7 @@
-"""Health reports over HTTP, with a limit on everything that a client can take."""
+"""Health reports and metrics over HTTP, with a limit on everything that a client can take."""
 
 import asyncio
 import errno
-import json
 import logging
 import os
 import selectors
@@ -10,21 +9,20 @@ import socket
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from http import HTTPStatus
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from asynctasq.errors import ConfigurationError
+from asynctasq.exposition import Page
 from asynctasq.worker.health import Report
+from asynctasq.worker.services.health_answers import REQUEST_BYTES, Answers, Query
 from asynctasq.worker.timing import HealthTiming
 
 logger = logging.getLogger("asynctasq")
 
 MOST_CONNECTIONS = 16
 """Number of connections at once. One more replaces the oldest connection without a complete request."""
-REQUEST_BYTES = 8192
-"""Largest size of request line and headers."""
 READ_BYTES = 4096
 BACKLOG = 128
 
@@ -32,8 +30,8 @@ BACKLOG = 128
 class HealthServer:
     """Serves reports over HTTP from its own threads, from `open` to `close`.
 
-    `/livez` and `/readyz` answer 200 or 503, `/status` 200; all in JSON. One thread accepts and reads;
-    each complete request is answered in its own thread.
+    `/livez` and `/readyz` answer 200 or 503, `/status` 200; all in JSON. Pages choose their code and their
+    format. One thread accepts and reads; each complete request is answered in its own thread.
     """
 
     def __init__(
@@ -42,6 +40,8 @@ class HealthServer:
         port: int,
         reports: Mapping[str, Callable[[], Report]],
         *,
+        pages: Mapping[str, Callable[[Query], Page]] | None = None,
+        what: str = "health",
         timing: HealthTiming | None = None,
     ) -> None:
         """Make a server; nothing is opened.
@@ -50,11 +50,14 @@ class HealthServer:
             host: address to listen on.
             port: 0 for any free port; see `port` of the instance.
             reports: by path. A report with a field `ok` is answered with 503 if that is false.
+            pages: by path, answers that are not JSON or depend on the request.
+            what: what is served, for messages.
             timing: durations.
         """
+        self._what = what
         self._host = host
         self.port = port
-        self._reports = reports
+        self._answers = Answers(reports, pages or {})
         self._timing = timing or HealthTiming()
         self._listener: socket.socket | None = None
         self._thread: threading.Thread | None = None
@@ -76,19 +79,19 @@ class HealthServer:
             )
         except (OSError, OverflowError) as error:
             raise ConfigurationError(
-                f"Could not serve health at {self._host}, port {self.port}: {error}."
+                f"Could not serve {self._what} at {self._host}, port {self.port}: {error}."
             ) from error
         self.port = self._listener.getsockname()[1]
         woken, self._wake = os.pipe()
         loop = None if failed is None else asyncio.get_running_loop()
         self._thread = threading.Thread(
             target=self._serve,
-            args=(_Connections(self._listener, woken, self._reports, self._timing), failed, loop),
+            args=(_Connections(self._listener, woken, self._answers, self._timing), failed, loop),
             name="asynctasq-health",
             daemon=True,
         )
         self._thread.start()
-        logger.info("Serving health at http://%s:%d", self._host, self.port)
+        logger.info("Serving %s at http://%s:%d", self._what, self._host, self.port)
 
     def _serve(
         self,
@@ -138,14 +141,14 @@ class _Connections:
         self,
         listener: socket.socket,
         woken: int,
-        reports: Mapping[str, Callable[[], Report]],
+        answers: Answers,
         timing: HealthTiming,
     ) -> None:
         self._timing = timing
         listener.setblocking(False)
         self._listener = listener
         self._woken = woken
-        self._reports = reports
+        self._answers = answers
         self._selector = selectors.DefaultSelector()
         self._reading: dict[socket.socket, _Request] = {}
         """Incomplete requests by connection, the oldest first."""
@@ -242,7 +245,7 @@ class _Connections:
 
     def _answer(self, client: socket.socket, request: "_Request") -> None:
         try:
-            answer = request.answer(self._reports)
+            answer = self._answers.answer(request.data)
             client.settimeout(max(0.1, request.due_at - monotonic()))
             client.sendall(answer)
             client.shutdown(socket.SHUT_WR)
@@ -258,52 +261,12 @@ class _Request:
 
     def __init__(self, due_at: float) -> None:
         self.due_at = due_at
-        self._data = b""
+        self.data = b""
 
     def add(self, data: bytes) -> bool:
         """Add received bytes; True when the request is complete, or too long."""
-        self._data += data
-        return b"\r\n\r\n" in self._data or b"\n\n" in self._data or len(self._data) > REQUEST_BYTES
-
-    def answer(self, reports: Mapping[str, Callable[[], Report]]) -> bytes:
-        """Return the bytes of the answer."""
-        line = self._data.lstrip(b"\r\n").partition(b"\n")[0].decode("latin-1").split()
-        if len(self._data) > REQUEST_BYTES:
-            return _response(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
-                {"problems": [f"Requests must not be longer than {REQUEST_BYTES} bytes."]},
-            )
-        if len(line) != 3 or not line[2].startswith("HTTP/1."):
-            return _response(HTTPStatus.BAD_REQUEST, {"problems": ["This is not HTTP/1.1."]})
-        method, target, _ = line
-        if method not in {"GET", "HEAD"}:
-            known = {"problems": [f"{method[:20]!r} is not supported. Use GET or HEAD."]}
-            return _response(HTTPStatus.METHOD_NOT_ALLOWED, known)
-        report = reports.get(target.partition("?")[0].rstrip("/"))
-        if report is None:
-            known = {"problems": [f"Not found. The paths are {', '.join(reports)}."]}
-            return _response(HTTPStatus.NOT_FOUND, known, head=method == "HEAD")
-        try:
-            content = report()
-        except Exception:
-            logger.exception("Health report %s failed", target)
-            problem = {"problems": ["The report failed; the log has the error."]}
-            return _response(HTTPStatus.INTERNAL_SERVER_ERROR, problem)
-        code = HTTPStatus.OK if content.get("ok", True) else HTTPStatus.SERVICE_UNAVAILABLE
-        return _response(code, content, head=method == "HEAD")
-
-
-def _response(code: HTTPStatus, report: Report, *, head: bool = False) -> bytes:
-    body = json.dumps(report, default=str).encode() + b"\n"
-    lines = (
-        f"HTTP/1.1 {code.value} {code.phrase}",
-        "Server: asynctasq",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-        "Cache-Control: no-store",
-        "Connection: close",
-    )
-    return "\r\n".join((*lines, "", "")).encode() + (b"" if head else body)
+        self.data += data
+        return b"\r\n\r\n" in self.data or b"\n\n" in self.data or len(self.data) > REQUEST_BYTES
 
 
 def _close(client: socket.socket) -> None:
