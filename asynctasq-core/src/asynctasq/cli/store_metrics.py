@@ -31,11 +31,12 @@ async def store_families(app: "App") -> list[Family]:
     except CapabilityMissing:
         raise
     except DriverError:
-        return [_up(0.0)]
-    return [_up(1.0), *_of_queues(queues), *_of_workers(workers)]
+        return [up_family(0.0)]
+    return [up_family(1.0), *queue_families(queues), *worker_families(workers)]
 
 
-def _up(value: float) -> Family:
+def up_family(value: float) -> Family:
+    """Return whether the store answers."""
     return Family("asynctasq_up", "1 if the store answers, otherwise 0.", samples={(): value})
 
 
@@ -46,7 +47,8 @@ async def _workers(app: "App") -> list["WorkerInfo"]:
         return []
 
 
-def _of_queues(queues: Collection["QueueInfo"]) -> list[Family]:
+def queue_families(queues: Collection["QueueInfo"]) -> list[Family]:
+    """Return what queues hold."""
     now = time.time()
     counts: Samples = {
         (each.name, "running" if state == "leased" else state): float(count)
@@ -82,7 +84,8 @@ def _of_queues(queues: Collection["QueueInfo"]) -> list[Family]:
     ]
 
 
-def _of_workers(workers: Collection["WorkerInfo"]) -> list[Family]:
+def worker_families(workers: Collection["WorkerInfo"]) -> list[Family]:
+    """Return who serves the queues."""
     slots: Samples = {}
     counts: Samples = {}
     for each in workers:
