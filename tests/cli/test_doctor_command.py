@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tests.operations.staging import bury, enqueue, message
 
 Invoke = Callable[..., Result]
 
+UNDECLARED = (
+    "Schedules that the code declares no more, and that fire for a day after their last worker"
+)
 APPLICATION = """\
 import asynctasq
 from asynctasq import task
@@ -148,7 +152,9 @@ def test_schedules_that_do_not_fire_are_reported(invoke: Invoke, tmp_path: Path)
         driver: Any = await app.driver()
         [good] = await driver.find_schedules(["good"])
         stranger = good.definition.replace(b"doctored.known", b"doctored.other")
-        await driver.put_schedules([type(good)("lost", stranger, 9e9)])
+        lost = type(good)("lost", stranger, 9e9)
+        former = replace(good, id="doctored.known", declared_by="app")
+        await driver.put_schedules([lost, former])
 
     (tmp_path / "app.py").write_text(APPLICATION.format(outbox=None))
     with_store(nothing)
@@ -158,6 +164,7 @@ def test_schedules_that_do_not_fire_are_reported(invoke: Invoke, tmp_path: Path)
     assert done.exit_code == 1, done.output
     assert [(each["status"], each["text"]) for each in checks(done)["schedules"]] == [
         ("problem", "Schedules of tasks that the application does not have: lost."),
+        ("warning", f"{UNDECLARED}: doctored.known."),
         ("warning", "Paused schedules: held."),
     ]
 

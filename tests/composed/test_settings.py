@@ -80,6 +80,7 @@ def test_flags_are_known_before_anything_is_open() -> None:
         | Capability.NEWS
         | Capability.METRICS
         | Capability.SCHEDULES
+        | Capability.WORKER_REQUESTS
     )
 
 

@@ -40,14 +40,14 @@ async def test_a_new_store_has_no_problem(store: Store) -> None:
         assert statuses[check] is Status.OK, found
 
 
-async def test_a_failing_check_hides_no_other() -> None:
+async def test_a_failing_check_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     app = App({"driver": "memory"})
     driver = await app.driver()
 
     async def fails() -> frozenset[str]:
         raise DriverError("no")
 
-    driver.paused = fails  # type: ignore[attr-defined]
+    monkeypatch.setattr(driver, "paused", fails)
     found = [each async for each in diagnose(subject_of(app, driver))]
     await app.close()
     assert [each.check for each in found if each.status is Status.PROBLEM] == ["queues", "paused"]

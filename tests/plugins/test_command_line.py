@@ -99,6 +99,8 @@ def test_the_package_is_a_program() -> None:
         ("worker start", "asynctasq worker --app MODULE"),
         ("worker -A tasks", "Did you mean '--app'?"),
         ("workers start", "To start one: asynctasq worker --app MODULE"),
+        ("workers stpo", "Did you mean 'stop'?"),
+        ("shutdown", "To stop workers: asynctasq workers stop ID."),
         ("-A tasks worker", "Options follow the command: asynctasq worker --app ..."),
         ("--app tasks worker", "Options follow the command: asynctasq worker --app ..."),
     ],

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from asynctasq import App, State
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from tests.cli.processes import WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.worker.stage import eventually
@@ -49,9 +50,9 @@ async def test_a_worker_whose_loop_is_blocked_is_shown_as_quiet_and_follows_late
     blocking = await app.dispatch(tasks.block("go"))
     await until(runs, "the loop is blocked")
     waiting = await app.dispatch(tasks.add(1, 1))
-    assert asynctasq("workers", "quiet", "w1").returncode == 0
+    await app.request_workers(["w1"], WorkerRequest.QUIET)
     await until_phases(app, w1="quiet")
-    assert asynctasq("workers", "stop", "w1").returncode == 0
+    await app.request_workers(["w1"], WorkerRequest.STOP)
     await until_phases(app, w1="stopping")
     assert "w1: stopping already" in asynctasq("workers", "resume", "w1").stdout
     (tmp_path / "go").touch()
@@ -65,7 +66,7 @@ async def test_processes_of_a_supervisor_are_stopped_one_by_one_and_not_replaced
 ) -> None:
     pool = start_worker("--app", "shop", "--processes", "2", "--worker-id", "w")
     await until_phases(app, w_1="running", w_2="running")
-    assert asynctasq("workers", "stop", "w-1").returncode == 0
+    await app.request_workers(["w-1"], WorkerRequest.STOP)
     await pool.told("was stopped by an operator; not starting another")
     await until_phases(app, w_2="running")
     assert await result_of(await app.dispatch(tasks.add(2, 2))) == 4
@@ -79,7 +80,7 @@ async def test_a_process_that_dies_instead_of_stopping_is_replaced(
     pool = start_worker("--app", "shop", "--processes", "1", "--worker-id", "w")
     await app.dispatch(tasks.held("go"))
     await until(runs, "a task runs")
-    assert asynctasq("workers", "stop", "w-1").returncode == 0
+    await app.request_workers(["w-1"], WorkerRequest.STOP)
     await until_phases(app, w_1="stopping")
     [[_, pid, _]] = runs()
     os.kill(int(pid), signal.SIGKILL)
@@ -89,13 +90,3 @@ async def test_a_process_that_dies_instead_of_stopping_is_replaced(
     (tmp_path / "go").touch()
     pool.send(signal.SIGTERM)
     assert await pool.ended() == 0
-
-
-async def test_unknown_and_ambiguous_workers_are_errors(app: App) -> None:
-    await app.driver()
-    done = asynctasq("workers", "stop", "w1")
-    assert done.returncode == 5
-    assert "begins or ends with 'w1'. Workers: none." in done.stderr
-    assert asynctasq("workers", "stop").returncode == 2
-    assert asynctasq("workers", "stop", "w1", "--all").returncode == 2
-    assert asynctasq("workers", "stop", "--all").stdout == "No workers.\n"

@@ -6,7 +6,9 @@ import pytest
 
 from asynctasq import task
 from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
+from asynctasq.errors import DriverError, TaskCancelled
 from asynctasq.worker.timing import RenewerTiming, WorkerTiming
+from tests.worker.faulty_driver import Line
 from tests.worker.stage import PATIENCE, Stage, eventually, probe
 
 pytestmark = pytest.mark.every_store
@@ -103,3 +105,18 @@ async def test_a_stopped_worker_ends_as_after_a_signal(stage: Stage) -> None:
         again = await held("again").dispatch()
         stage.flag("again").set()
         assert await again.result(timeout=PATIENCE) == "again"
+
+
+async def test_a_store_that_refuses_requests_still_cancels_tasks(
+    faulty: Stage, line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    line.fail("requests", 1000, error=lambda: DriverError("permission denied"))
+    async with faulty.worker(worker_id="w1", timing=SOON):
+        handle = await held("never").dispatch()
+        await faulty.probe.noted(1)
+        await handle.cancel()
+        with pytest.raises(TaskCancelled):
+            await handle.result(timeout=PATIENCE)
+        await until_phase(faulty, "running")
+    warnings = [each.message for each in caplog.records if "requests about" in each.message]
+    assert warnings == ["Could not read requests about this worker: permission denied"]

@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, str] = {
         f"To start a worker: {START}",
     ),
     **dict.fromkeys(
-        ("status", "stats", "inspect", "info", "monitor", "events", "flower", "top"),
+        ("status", "stats", "inspect", "info", "monitor", "events", "flower"),
         "To inspect a store: asynctasq queues, asynctasq tasks or asynctasq workers",
     ),
     **dict.fromkeys(
@@ -26,6 +26,10 @@ COMMANDS: Mapping[str, str] = {
     **dict.fromkeys(("failed", "failures", "dlq"), "To list dead letters: asynctasq dead"),
     **dict.fromkeys(
         ("cancel", "revoke", "abort", "kill"), "To cancel a task: asynctasq tasks cancel ID"
+    ),
+    **dict.fromkeys(
+        ("stop", "shutdown", "quiet", "drain"),
+        "To stop workers: asynctasq workers stop ID. To let them finish first: asynctasq workers quiet ID",
     ),
     **dict.fromkeys(("show", "result", "get"), "To see one task: asynctasq tasks show ID"),
     **dict.fromkeys(
@@ -78,8 +82,8 @@ def _hint_of(error: click.UsageError) -> str:
         return _option_hint(context, error.option_name)
     if words and context.command_path == "asynctasq worker":
         return _worker_hint(words)
-    if words and context.command_path == "asynctasq workers":
-        return f"`asynctasq workers` lists workers. To start one: {START}"
+    if context.command_path == "asynctasq workers" and error.message.startswith("No such command"):
+        return "" if "Did you mean" in error.message else f"To start one: {START}"
     return ""
 
 

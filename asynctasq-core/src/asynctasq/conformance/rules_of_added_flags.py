@@ -118,7 +118,7 @@ ADDED_FLAGS: Mapping[str, Mapping[int, str]] = {
         101: "The last request holds, except that no request follows STOP.",
         102: (
             "A request is for one `owner`, which is one run of a worker. It is kept as long as the registry has a "
-            "worker with that owner, and for at least an hour after that."
+            "worker with that owner, and for at least an hour after it was made."
         ),
         103: (
             "`requests` returns what `cancel_requests` does, and the request about the worker of that owner: RUN if "

@@ -142,5 +142,7 @@ async def requests_contain_those_to_cancel(harness: Harness) -> None:
     expect_equal(str(found.worker), "run", "request about a worker that is not registered")
     await _start(harness, owner=harness.owner)
     found = await requesting(harness.driver).requests(random_name("unknown"))
-    expect_equal((list(found.cancels), str(found.worker)), ([], "run"), "requests of nobody")
+    expect_equal(
+        (list(found.cancels), str(found.worker)), ([], "run"), "requests of an unknown owner"
+    )
     harness.expect_tries(kept, attempt=0, lost=0)

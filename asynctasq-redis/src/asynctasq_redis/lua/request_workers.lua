@@ -1,6 +1,6 @@
--- Keep a request about workers. ARGV: clock offset, request, microseconds for which requests are kept after their
--- workers have left, number of owners, these owners, and the owners of all workers in the registry. Returns the requests
--- that hold, with their times.
+-- Keep a request about workers. ARGV: clock offset, request, microseconds for which requests are kept if their workers
+-- leave, number of owners, these owners, and the owners of all workers in the registry. Returns the requests that hold,
+-- with their times.
 
 even_when_full()
 local now = clock(tonumber(ARGV[1]))

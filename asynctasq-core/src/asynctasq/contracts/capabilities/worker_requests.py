@@ -8,7 +8,7 @@ from asynctasq.message import Lease
 from asynctasq.records import record
 
 REQUEST_KEPT_SECONDS = 3600.0
-"""Seconds for which a request is kept, at least, after its worker has left the registry."""
+"""Seconds for which a request is kept, at least, if its worker leaves the registry."""
 
 
 class WorkerRequest(StrEnum):

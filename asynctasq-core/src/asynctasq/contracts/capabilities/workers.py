@@ -30,7 +30,7 @@ class WorkerInfo:
     longest_run: float | None = None
     """Seconds for which the longest of its current runs has been running; None if nothing runs."""
     owner: str = ""
-    """The owner of its leases, which each start of a worker has anew; empty if its release did not record it."""
+    """The owner of its leases, a different one at each start of a worker; empty if its release did not record it."""
 
 
 @runtime_checkable

@@ -27,7 +27,7 @@ class Status(StrEnum):
 
     OK = "ok"
     WARNING = "warning"
-    """It works, but somebody should look at it."""
+    """It works, but an operator should look at it."""
     PROBLEM = "problem"
     """Tasks do not run, or will not."""
     NOT_CHECKED = "not checked"

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import (
@@ -84,10 +85,7 @@ def _checks_of_store(subject: Subject, driver: Driver | None) -> list[tuple[str,
         "dead-letters": check_dead_letters,
     }
     opened = driver or subject.stores[0]
-    return [
-        (name, lambda check=check: check(subject, opened))  # type: ignore[misc]
-        for name, check in checks.items()
-    ]
+    return [(name, partial(check, subject, opened)) for name, check in checks.items()]
 
 
 async def _run(name: str, check: Check) -> Sequence[Finding]:

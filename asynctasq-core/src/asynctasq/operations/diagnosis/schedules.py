@@ -42,6 +42,12 @@ async def check_schedules(subject: Subject, driver: Driver) -> Sequence[Finding]
             "Schedules of tasks that the application does not have",
             "Import the module of the task, or remove them: asynctasq schedules remove NAME",
         )
+        report(
+            Status.WARNING,
+            [each.name for each in found if each.status == "active" and _is_undeclared(each)],
+            "Schedules that the code declares no more, and that fire for a day after their last worker",
+            "Remove them: asynctasq schedules remove NAME",
+        )
     report(
         Status.WARNING,
         by_status.get("orphaned", []),
@@ -64,6 +70,13 @@ def _is_known(task: str) -> bool:
     except UnknownTask:
         return False
     return True
+
+
+def _is_undeclared(schedule: ScheduleInfo) -> bool:
+    """Return whether a task of the application once declared the schedule, and does not any more."""
+    if schedule.declared_by is None or schedule.task is None or not _is_known(schedule.task):
+        return False
+    return registry.find(schedule.task).timetable is None
 
 
 async def _some(driver: Driver) -> list[ScheduleInfo]:

@@ -25,7 +25,7 @@ from asynctasq.contracts.capabilities.worker_requests import (
     WorkerRequest,
 )
 from asynctasq.contracts.driver import Driver
-from asynctasq.errors import DriverUnavailable
+from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Lease
 from asynctasq.settlement import LeaseState
 from asynctasq.tasks.registry import registry as tasks
@@ -124,29 +124,44 @@ class ApplyRequests:
         self._steer = steer
         self._timing = timing
         self._due_at = 0.0
+        self._was_refused = False
 
     async def run(self, driver: Driver) -> None:
         """Look for requests at each tick if anything is held, and otherwise from time to time."""
         held = self._in_flight.snapshot()
-        cancels: Sequence[Lease] = ()
-        if Capability.WORKER_REQUESTS in driver.capabilities and isinstance(
-            driver, SupportsWorkerRequests
-        ):
-            if not held and monotonic() < self._due_at:
-                return
-            found = await driver.requests(self._owner)
-            self._due_at = monotonic() + self._timing.requests
-            self._steer(found.worker)
-            cancels = found.cancels
-        elif (
-            held and Capability.CANCEL in driver.capabilities and isinstance(driver, SupportsCancel)
-        ):
-            cancels = await driver.cancel_requests(self._owner)
-        if cancels:
-            flagged = set(cancels)
+        if not held and monotonic() < self._due_at:
+            return
+        self._due_at = monotonic() + self._timing.requests
+        flagged = set(await self._requests(driver, is_busy=bool(held)))
+        if flagged:
             for each in held:
                 if each.delivery.lease in flagged:
                     self._interrupt(each, Interrupt.CANCEL)
+
+    async def _requests(self, driver: Driver, *, is_busy: bool) -> Sequence[Lease]:
+        """Carry out the request about the worker, and return the leases whose messages are flagged."""
+        if Capability.WORKER_REQUESTS in driver.capabilities and isinstance(
+            driver, SupportsWorkerRequests
+        ):
+            try:
+                found = await driver.requests(self._owner)
+            except DriverUnavailable:
+                raise
+            except DriverError as error:  # it lacks rights in the store, perhaps
+                if not self._was_refused:
+                    logger.warning("Could not read requests about this worker: %s", error)
+                self._was_refused = True
+            else:
+                self._was_refused = False
+                self._steer(found.worker)
+                return found.cancels
+        if (
+            is_busy
+            and Capability.CANCEL in driver.capabilities
+            and isinstance(driver, SupportsCancel)
+        ):
+            return await driver.cancel_requests(self._owner)
+        return ()
 
     async def finish(self, driver: Driver) -> None:
         """Do nothing: nothing runs any more."""
