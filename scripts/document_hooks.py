@@ -36,10 +36,23 @@ is logged with the name of the plugin and has no other effect. `before_dispatch`
 {observers}
 ## Hooks that change the outcome
 
+{changing}
+## Hooks around dispatches and tasks
+
+Each hook returns a context manager, or `None`. The context manager sees exceptions, and cannot change them. If a hook
+or its context manager raises an exception, it is logged with the name of the plugin and has no other effect.
+
+{surrounding}
+## Further hooks
+
 {others}
 ## Contexts
 
 ::: asynctasq.hookspecs.DispatchContext
+    options:
+      heading_level: 3
+
+::: asynctasq.hookspecs.DispatchBatch
     options:
       heading_level: 3
 
@@ -59,6 +72,14 @@ is logged with the name of the plugin and has no other effect. `before_dispatch`
     options:
       heading_level: 3
 
+::: asynctasq.hookspecs.OperationContext
+    options:
+      heading_level: 3
+
+::: asynctasq.hookspecs.Sample
+    options:
+      heading_level: 3
+
 `delivery` is an [`asynctasq.message.Delivery`][], `message` an [`asynctasq.message.Message`][], and `news` an
 [`asynctasq.contracts.capabilities.News`][].
 """
@@ -68,13 +89,17 @@ def render() -> str:
     hooks = {name: value for name, value in vars(hookspecs).items() if is_hook(value)}
     observers = {name: hook for name, hook in hooks.items() if "context" in parameters(hook)}
     factories = {name: hook for name, hook in hooks.items() if "name" in parameters(hook)}
-    others = {n: hook for n, hook in hooks.items() if n not in observers and n not in factories}
+    rest = {n: hook for n, hook in hooks.items() if n not in observers and n not in factories}
+    changing = {name: rest.pop(name) for name in ("wrap_execute",)}
+    surrounding = {name: rest.pop(name) for name in ("wrap_dispatch", "wrap_task")}
     groups = "".join(f"| {kind} | `{group}` |\n" for kind, group in hookspecs.GROUPS.items())
     return made_by(__name__) + INTRODUCTION.format(
         groups=groups,
         factories=_table(factories, "hook", "what it does"),
         observers=_table(observers, "hook", "when"),
-        others=_table(others, "hook", "what it does"),
+        changing=_table(changing, "hook", "what it does"),
+        surrounding=_table(surrounding, "hook", "what it surrounds"),
+        others=_table(rest, "hook", "what it does"),
     )
 
 

@@ -63,7 +63,7 @@ ONE = "default/wrapped.nothing"
 
 async def headers(app: App, *task_ids: str) -> list[dict[str, str]]:
     driver = await app.driver()
-    found = await driver.find([id_from_text(each) for each in task_ids])  # type: ignore[attr-defined]
+    found = await driver.find([id_from_text(each) for each in task_ids])  # type: ignore[attr-defined]  # INSPECT
     return [dict(each.message.headers) for each in found]
 
 
@@ -172,7 +172,7 @@ async def test_errors_of_hooks_change_nothing(app: App, caplog: pytest.LogCaptur
     tracer = Tracer()
     for plugin in (Broken(), Swallowing(), Nothing(), tracer):
         app.plugins.register(plugin)
-    for raises_before in (True, False):  # noqa: B007  `Broken` reads it
+    for raises_before in (True, False):  # noqa: B007  Broken reads it
         assert await headers(app, await nothing().dispatch()) == [{"caller": "nobody"}]
     assert caplog.text.count("raised in wrap_dispatch; tasks are not affected") == 2
     assert [error for _, _, error in tracer.batches] == [None, None]

@@ -528,6 +528,16 @@ class NoScope(LoopExecutor):
         return Returned(call.encode_result(await task.execute()))
 
 
+class NoSurrounding(LoopExecutor):
+    async def execute(self, call: Call) -> AttemptResult:
+        task = await call.load()
+        await call.enter()
+        try:
+            return Returned(call.encode_result(await task.execute()))
+        finally:
+            await call.leave()
+
+
 class CountsUnreadable(LoopExecutor):
     async def execute(self, call: Call) -> AttemptResult:
         try:
@@ -572,6 +582,7 @@ EXECUTORS = [
     (RefusesOpaque, "results_that_cannot_be_stored_complete"),
     (AcceptsUnfinished, "unfinished_results_are_errors"),
     (NoScope, "cleanups_run"),
+    (NoSurrounding, "plugins_surround_the_task"),
     (CountsUnreadable, "unreadable_arguments_are_no_attempt"),
     (StopOnce, "stop_can_be_repeated"),
 ]

@@ -33,6 +33,7 @@ from asynctasq.tasks.base import BaseTask
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
     from asynctasq.operations import DeadLetters, Metrics, OutboxMessages, Queues, Schedules, Tasks
+    from asynctasq.operations.audit import Audit
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -225,32 +226,38 @@ class App:
     # Operations; the modules are imported by programs that use them.
 
     @property
+    def _audit(self) -> "Audit":
+        from asynctasq.operations.audit import Audit
+
+        return Audit(lambda: self._runtime.observers, lambda: self.store)
+
+    @property
     def queues(self) -> "Queues":
         """The queues of the app's store: count, pause, purge."""
         from asynctasq.operations import Queues
 
-        return Queues(self.driver)
+        return Queues(self.driver, self._audit)
 
     @property
     def tasks(self) -> "Tasks":
         """The tasks in the app's store: list, inspect, cancel."""
         from asynctasq.operations import Tasks
 
-        return Tasks(self.driver, self._runtime.codec)
+        return Tasks(self.driver, self._runtime.codec, self._audit)
 
     @property
     def dead_letters(self) -> "DeadLetters":
         """The dead letters in the app's store: list, retry, edit, delete."""
         from asynctasq.operations import DeadLetters
 
-        return DeadLetters(self.driver, self._runtime.codec)
+        return DeadLetters(self.driver, self._runtime.codec, self._audit)
 
     @property
     def schedules(self) -> "Schedules":
         """The schedules in the app's store: list, preview, pause, resume, run, remove."""
         from asynctasq.operations.schedules import Schedules
 
-        return Schedules(self.driver, self._dispatcher.stores.schedules)
+        return Schedules(self.driver, self._dispatcher.stores.schedules, self._audit)
 
     @property
     def metrics(self) -> "Metrics":
@@ -273,7 +280,7 @@ class App:
             raise ConfigurationError(
                 "The app has no outbox. Set `outbox` to the database of your application."
             )
-        return OutboxMessages(found)
+        return OutboxMessages(found, self._audit)
 
     async def workers(self) -> list[WorkerInfo]:
         """Return the live workers of the app's store, by id.

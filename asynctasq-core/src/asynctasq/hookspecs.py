@@ -5,8 +5,9 @@ A plugin is a module (or object) whose functions carry `@hookimpl`. asynctasq fi
 change the outcome. `wrap_execute` can.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -139,6 +140,39 @@ class WorkerContext:
     concurrency: int
 
 
+@record
+class OperationContext:
+    """Context of `on_operation`."""
+
+    who: str
+    """The user, as in `alice@web-1`, or what `asynctasq.operations.acting_as` names."""
+    where: str
+    """`cli`, `api`, or what `acting_as` names."""
+    what: str
+    """The operation: the property of the app and its method, as in `queues.pause`."""
+    target: Mapping[str, object] = field(hash=False)
+    """What it was applied to: `queue`, `states`, `schedule`, `ids` (a list), or `changes` (names only)."""
+    counts: Mapping[str, int] = field(hash=False)
+    """Numbers by outcome, such as `{"retried": 12, "unknown": 1}`; empty for one queue or schedule."""
+    store: str
+    """The store, described for people, without its password."""
+    at: float
+    """When it had succeeded, in seconds since the Unix epoch."""
+
+
+@record
+class Sample:
+    """The value of a gauge at this moment."""
+
+    name: str
+    """Letters, digits and underscores; begin it with the name of your plugin. `asynctasq_` is reserved."""
+    value: float
+    labels: Mapping[str, str] = field(default_factory=dict[str, str], hash=False)
+    """A few names, each with a small number of possible values."""
+    help: str = ""
+    """A sentence about the gauge."""
+
+
 # Factories: called on the one plugin that the name selects.
 
 
@@ -253,6 +287,15 @@ def on_news(context: NewsContext) -> None:
 
 
 @hookspec
+def on_operation(context: OperationContext) -> None:
+    """Observe an operation of a person or program on the store, after it has succeeded.
+
+    Called by `app.queues`, `app.tasks`, `app.dead_letters`, `app.schedules` and `app.outbox`, which the command
+    line uses, too. Bulk operations are reported once, also if they ended early.
+    """
+
+
+@hookspec
 def worker_started(context: WorkerContext) -> None:
     """Observe a worker before it fetches its first message."""
 
@@ -296,6 +339,16 @@ def wrap_task(task: CurrentTask) -> AbstractContextManager[Any] | None:
     the loop. It sees the exception of the task, and cannot change it. A child process has the plugins that
     are installed, and those that a module registers while it is imported.
     """
+
+
+@hookspec
+def collect() -> Iterable[Sample]:
+    """Return the gauges of your plugin, for `/metrics` of a worker.
+
+    Called in any thread each time the metrics are read, so return quickly and do not wait. The hook may be a
+    generator.
+    """
+    raise NotImplementedError  # a specification: never called
 
 
 @hookspec

@@ -123,7 +123,11 @@ class AppSession:
         self._runner = asyncio.Runner()
 
     def __enter__(self) -> Self:
-        self._runner.__enter__()
+        from asynctasq.operations.audit import acting_as
+
+        self._acting = acting_as(where="cli")
+        self._acting.__enter__()
+        self._runner.__enter__()  # copies the context
         return self
 
     def __exit__(
@@ -136,6 +140,7 @@ class AppSession:
             self._runner.run(self.app.close())
         finally:
             self._runner.__exit__(kind, error, trace)
+            self._acting.__exit__(None, None, None)
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         """Run a call and return its result."""

@@ -4,8 +4,10 @@
 
 import asyncio
 import sys
+import threading
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -18,6 +20,9 @@ from asynctasq.tasks.context import current_task
 from asynctasq.tasks.outcomes import Reject, Retry, Snooze
 
 _LOOK_SECONDS = 0.01
+
+surrounding: ContextVar[tuple[str, int]] = ContextVar("surrounding", default=("", 0))
+"""The task and the thread in which a context manager was entered around the code."""
 
 
 class Opaque:
@@ -111,6 +116,12 @@ def reject(folder: str, argument: Any) -> Any:
     raise Reject(argument)
 
 
+def describe_surrounding(folder: str, argument: Any) -> Any:
+    """Return the task that surrounds this code, and whether that was entered in this thread."""
+    task_id, thread = surrounding.get()
+    return [task_id == current_task().id, thread == threading.get_ident()]
+
+
 def clean_up(folder: str, argument: Any) -> Any:
     """Register a cleanup function."""
     current_task().add_cleanup(partial(note, folder, "cleaned"))
@@ -141,7 +152,7 @@ _BEHAVIORS: dict[str, Behavior] = {
     each.__name__: each
     for each in (
         *(describe_call, return_argument, return_typed, return_opaque, return_unfinished, fail),
-        *(exit_process, retry, snooze, reject, clean_up),
+        *(exit_process, retry, snooze, reject, describe_surrounding, clean_up),
     )
 }
 _WAITS: dict[str, tuple[Callable[[str, Any], None], Callable[[str, Any], bool]]] = {

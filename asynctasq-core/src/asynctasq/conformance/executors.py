@@ -1,8 +1,9 @@
 """The rules of the executor contract, as checks: a worker runs tasks with the executor."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -13,6 +14,7 @@ from asynctasq.contracts.executor import Executor, Raised, Rejected, Returned, S
 from asynctasq.errors import ResultNotSerializable, TaskCancelled, TaskFailed
 from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import State
+from asynctasq.tasks.context import CurrentTask
 from asynctasq.worker.worker import Worker
 
 E = TypeVar("E", bound=BaseException)
@@ -125,6 +127,15 @@ class _Plugin:
     def create_executor(self, settings: Any) -> Executor:
         self._harness.settings = settings
         return self._harness.suite.make_executor(settings)
+
+    @hookimpl
+    @contextmanager
+    def wrap_task(self, task: CurrentTask) -> Iterator[None]:
+        token = tasks.surrounding.set((task.id, threading.get_ident()))
+        try:
+            yield
+        finally:
+            tasks.surrounding.reset(token)
 
     @hookimpl
     def after_execute(self, context: ExecutionContext) -> None:
@@ -363,6 +374,20 @@ async def cleanups_run(harness: ExecutorHarness) -> None:
         await harness.result(harness.task(kind, "clean_up", max_attempts=1))
         noted = tasks.lines(harness.folder(kind), "cleaned")
         assert len(noted) == 1, f"{kind.__name__}: the cleanup ran {len(noted)} times"
+
+
+@checks.rule(
+    "`call.surrounding` is entered around `execute` of the task, where that runs.",
+    "Traces, scopes of error trackers and log fields of plugins (`wrap_task`) are missing in tasks.",
+)
+async def plugins_surround_the_task(harness: ExecutorHarness) -> None:
+    if harness.suite.mode == "process":  # a child has no plugin of this check
+        return
+    for kind in harness.kinds:
+        task = harness.task(kind, "describe_surrounding", max_attempts=1)
+        is_entered, is_here = await harness.result(task)
+        assert is_entered, f"{kind.__name__}: `call.surrounding` was not entered"
+        assert is_here, f"{kind.__name__}: `call.surrounding` was entered in another thread"
 
 
 @checks.rule(

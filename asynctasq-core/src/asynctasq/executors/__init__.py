@@ -4,6 +4,7 @@
 - `run_failed` calls the task's `failed` hook
 - `call_hook` calls a method of a task on the worker's event loop, for both of them
 - `refuse_unfinished` raises for a return value that shows unfinished work, such as a coroutine
+- `surrounded` returns a function that runs within the context managers of plugins, for code outside of event loops
 - `error_info` returns an exception as text
 
 Each module is imported when you first use one of its names.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asynctasq.executors.failures import HookCaller, call_hook, classify_exception, run_failed
+    from asynctasq.executors.surrounding import surrounded
     from asynctasq.executors.unfinished import refuse_unfinished
     from asynctasq.failures import error_info
 
@@ -24,6 +26,7 @@ __all__ = [
     "error_info",
     "refuse_unfinished",
     "run_failed",
+    "surrounded",
 ]
 
 _MODULES = {
@@ -33,6 +36,7 @@ _MODULES = {
     "error_info": "asynctasq.failures",
     "refuse_unfinished": "asynctasq.executors.unfinished",
     "run_failed": "asynctasq.executors.failures",
+    "surrounded": "asynctasq.executors.surrounding",
 }
 
 

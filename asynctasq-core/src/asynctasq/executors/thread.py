@@ -14,7 +14,7 @@ from asynctasq.executors.failures import await_here, classify_exception, run_fai
 from asynctasq.executors.groups import is_a
 from asynctasq.executors.loop import overrun, within
 from asynctasq.executors.start_pauses import StartPauses
-from asynctasq.executors.surrounded import surrounded
+from asynctasq.executors.surrounding import surrounded
 from asynctasq.executors.thread_pool import ThreadPool, ThreadRun
 from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
 from asynctasq.tasks.base import BaseTask

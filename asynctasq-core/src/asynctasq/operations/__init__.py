@@ -9,6 +9,7 @@
 The command line uses these calls.
 """
 
+from asynctasq.operations.audit import acting_as
 from asynctasq.operations.dead_letters import DeadLetters
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
 from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
@@ -42,4 +43,5 @@ __all__ = [
     "TaskStats",
     "Tasks",
     "Times",
+    "acting_as",
 ]

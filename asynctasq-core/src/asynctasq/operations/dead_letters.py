@@ -16,6 +16,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.message import Message, State, id_from_text
+from asynctasq.operations.audit import Audit
 from asynctasq.operations.batches import in_batches
 from asynctasq.operations.filters import (
     DeadLetterFilter,
@@ -43,8 +44,9 @@ class DeadLetters:
     store refused or could not be reached.
     """
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec) -> None:
+    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec, audit: Audit) -> None:
         self._driver = driver
+        self._audit = audit
         self._codec = codec
 
     async def page(
@@ -106,7 +108,14 @@ class DeadLetters:
         async def act(batch: Sequence[bytes]) -> list[RetryOutcome]:
             return await self._outcomes(batch, await store.requeue(batch))
 
-        return await in_batches(task_ids, act, per_second=per_second, on_progress=on_progress)
+        return await self._audit.in_batches(
+            "dead_letters.retry",
+            task_ids,
+            act,
+            lambda outcome: outcome.name.lower(),
+            per_second=per_second,
+            on_progress=on_progress,
+        )
 
     async def retry_edited(
         self,
@@ -151,7 +160,14 @@ class DeadLetters:
         if arguments is not None:
             changes["body"] = self._with_arguments(snapshot.message, arguments)
         done = await store.requeue_edited(replace(snapshot.message, **changes))
-        return (await self._outcomes([message_id], [done]))[0]
+        [outcome] = await self._outcomes([message_id], [done])
+        names = [*changes, "arguments"] if arguments is not None else [*changes]
+        await self._audit.done(
+            "dead_letters.retry_edited",
+            {"ids": [task_id], "changes": [name for name in names if name != "body"]},
+            {outcome.name.lower(): 1},
+        )
+        return outcome
 
     async def delete(
         self,
@@ -165,7 +181,13 @@ class DeadLetters:
             ValueError: an id is not a UUID.
         """
         store = await self._store("Deleting dead letters")
-        return await in_batches(task_ids, store.delete_dead, on_progress=on_progress)
+        return await self._audit.in_batches(
+            "dead_letters.delete",
+            task_ids,
+            store.delete_dead,
+            lambda deleted: "deleted" if deleted else "unknown",
+            on_progress=on_progress,
+        )
 
     def _with_arguments(self, message: Message, arguments: Arguments) -> bytes:
         return self._codec.replace_arguments(

@@ -9,7 +9,7 @@ from asynctasq.contracts.capabilities.paging import Page
 from asynctasq.driverkit.packing import unpack_message
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import Message, id_to_text
-from asynctasq.operations.batches import in_batches
+from asynctasq.operations.audit import Audit
 from asynctasq.operations.paging import all_items, check_limit
 from asynctasq.records import record
 
@@ -49,8 +49,9 @@ class OutboxMessages:
     not be reached.
     """
 
-    def __init__(self, app_outbox: "AppOutbox") -> None:
+    def __init__(self, app_outbox: "AppOutbox", audit: Audit) -> None:
         self._app_outbox = app_outbox
+        self._audit = audit
 
     @property
     def place(self) -> str:
@@ -101,7 +102,7 @@ class OutboxMessages:
         Raises:
             ValueError: an ID is not a UUID.
         """
-        return await self._in_batches(task_ids, lambda outbox: outbox.retry, on_progress)
+        return await self._in_batches("retried", task_ids, lambda outbox: outbox.retry, on_progress)
 
     async def delete(
         self,
@@ -116,16 +117,25 @@ class OutboxMessages:
         Raises:
             ValueError: an ID is not a UUID.
         """
-        return await self._in_batches(task_ids, lambda outbox: outbox.delete, on_progress)
+        return await self._in_batches(
+            "deleted", task_ids, lambda outbox: outbox.delete, on_progress
+        )
 
     async def _in_batches(
         self,
+        outcome: str,
         task_ids: Iterable[str],
         method: Callable[[Outbox], Callable[[Sequence[bytes]], Awaitable[list[bool]]]],
         on_progress: Callable[[Sequence[bool]], object] | None,
     ) -> list[bool]:
         async with self._opened() as outbox:
-            return await in_batches(task_ids, method(outbox), on_progress=on_progress)
+            return await self._audit.in_batches(
+                "outbox.retry" if outcome == "retried" else "outbox.delete",
+                task_ids,
+                method(outbox),
+                lambda done: outcome if done else "unknown",
+                on_progress=on_progress,
+            )
 
     @asynccontextmanager
     async def _opened(self) -> AsyncIterator[Outbox]:

@@ -12,6 +12,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver, QueueCounts
 from asynctasq.message import State
+from asynctasq.operations.audit import Audit
 from asynctasq.tasks.options import check_queue_name
 
 PURGED = frozenset({State.READY, State.SCHEDULED, State.BLOCKED})
@@ -34,8 +35,9 @@ class Queues:
     not valid for a queue, and `DriverError` if the store refused or could not be reached.
     """
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]]) -> None:
+    def __init__(self, driver: Callable[[], Awaitable[Driver]], audit: Audit) -> None:
         self._driver = driver
+        self._audit = audit
 
     async def all(self, *, bound: int | None = None) -> list[QueueInfo]:
         """Return every queue that has messages or dead letters, or is paused, by name.
@@ -61,10 +63,12 @@ class Queues:
     async def pause(self, name: str) -> None:
         """Stop workers from taking messages of a queue. Tasks that already run continue."""
         await (await self._pausing()).pause(check_queue_name(name))
+        await self._audit.done("queues.pause", {"queue": name})
 
     async def resume(self, name: str) -> None:
         """Let workers take messages of a paused queue again."""
         await (await self._pausing()).resume(check_queue_name(name))
+        await self._audit.done("queues.resume", {"queue": name})
 
     async def paused(self) -> frozenset[str] | None:
         """Return the names of the paused queues; None if the driver cannot pause queues."""
@@ -91,7 +95,13 @@ class Queues:
             )
         driver = await self._driver()
         store = require(driver, Capability.PURGE, SupportsPurge, purpose="Purging a queue")
-        return await store.purge(name, states=states)
+        purged = await store.purge(name, states=states)
+        await self._audit.done(
+            "queues.purge",
+            {"queue": name, "states": sorted(state.value for state in states)},
+            {"purged": purged},
+        )
+        return purged
 
     async def _pausing(self) -> SupportsPause:
         return require(

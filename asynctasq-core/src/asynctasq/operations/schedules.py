@@ -21,6 +21,7 @@ from asynctasq.dispatch.scheduling import (
 )
 from asynctasq.errors import BodyCorrupt
 from asynctasq.message import ScheduledRun, id_to_text, new_id
+from asynctasq.operations.audit import Audit
 from asynctasq.operations.paging import all_items, check_limit
 from asynctasq.records import record
 from asynctasq.schedules.rhythm import next_time
@@ -61,8 +62,11 @@ class Schedules:
     could not be reached.
     """
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]], notices: ScheduleNotices) -> None:
+    def __init__(
+        self, driver: Callable[[], Awaitable[Driver]], notices: ScheduleNotices, audit: Audit
+    ) -> None:
         self._driver = driver
+        self._audit = audit
         self._notices = notices
 
     async def page(self, *, limit: int = 100, cursor: str | None = None) -> Page[ScheduleInfo]:
@@ -129,6 +133,9 @@ class Schedules:
             message, id=new_id(), schedule=ScheduledRun(name, now), delay=definition.template.delay
         )
         [enqueued] = await driver.enqueue([message])
+        await self._audit.done(
+            "schedules.run_now", {"schedule": name, "ids": [id_to_text(enqueued.id)]}
+        )
         return id_to_text(enqueued.id)
 
     async def preview(self, name: str, count: int = 5) -> list[datetime]:
@@ -166,6 +173,9 @@ class Schedules:
         store = await self._store()
         [is_known] = await store.change_schedules([check_schedule_name(name)], change)
         self._notices.changed()
+        await self._audit.done(
+            f"schedules.{change.value}", {"schedule": name}, {} if is_known else {"unknown": 1}
+        )
         return is_known
 
 

@@ -21,6 +21,7 @@ from asynctasq.contracts.capabilities import (
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import AsynctasqError, ResultUnknown
 from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to_text, time_of_id
+from asynctasq.operations.audit import Audit, counted
 from asynctasq.operations.filters import TaskFilter, driver_pattern, seconds, task_check
 from asynctasq.operations.paging import all_items, check_limit, filled_page
 from asynctasq.operations.views import (
@@ -46,8 +47,9 @@ class Tasks:
     refused or could not be reached.
     """
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec) -> None:
+    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec, audit: Audit) -> None:
         self._driver = driver
+        self._audit = audit
         self._codec = codec
 
     async def page(
@@ -134,7 +136,13 @@ class Tasks:
         ids = [id_from_text(task_id) for task_id in task_ids]
         driver = await self._driver()
         store = require(driver, Capability.CANCEL, SupportsCancel, purpose="Cancelling tasks")
-        return await store.cancel(ids)
+        outcomes = await store.cancel(ids)
+        await self._audit.done(
+            "tasks.cancel",
+            {"ids": [id_to_text(each) for each in ids]},
+            counted(outcome.value for outcome in outcomes),
+        )
+        return outcomes
 
     async def _details(
         self, driver: Driver, snapshot: Snapshot, outcome: Outcome | None

@@ -21,6 +21,7 @@ from asynctasq.hookspecs import (
     DispatchContext,
     ExecutionContext,
     NewsContext,
+    OperationContext,
     SettledContext,
     WorkerContext,
 )
@@ -41,7 +42,12 @@ class Observer:
 
 
 Context: TypeAlias = (
-    DispatchContext | ExecutionContext | SettledContext | NewsContext | WorkerContext
+    DispatchContext
+    | ExecutionContext
+    | SettledContext
+    | NewsContext
+    | OperationContext
+    | WorkerContext
 )
 """The argument of an observer."""
 
@@ -66,16 +72,19 @@ class Observers:
     on_cancel: tuple[Observer, ...]
     on_settled: tuple[Observer, ...]
     on_news: tuple[Observer, ...]
+    on_operation: tuple[Observer, ...]
     worker_started: tuple[Observer, ...]
     worker_stopping: tuple[Observer, ...]
     worker_stopped: tuple[Observer, ...]
     wrap_dispatch: tuple[Observer, ...]
     """Return context managers, for `Surrounding`."""
     wrap_task: tuple[Observer, ...]
+    collect: tuple[Observer, ...]
+    """Return samples, for `Gauges`."""
 
     def __init__(self, plugins: Iterable[Plugin] = ()) -> None:
         plugins = list(plugins)
-        for hook in (*OBSERVER_HOOKS, *SURROUNDING_HOOKS):
+        for hook in Observers.__annotations__:
             found = tuple(_observer(hook, *each) for each in _in_order(plugins, hook))
             setattr(self, hook, found)
         self._wrappers = tuple(_in_order(plugins, "wrap_execute"))
@@ -131,8 +140,12 @@ class Observers:
         return call
 
 
-OBSERVER_HOOKS = tuple(name for name in Observers.__annotations__ if not name.startswith("wrap_"))
-SURROUNDING_HOOKS = tuple(name for name in Observers.__annotations__ if name.startswith("wrap_"))
+OBSERVER_HOOKS = tuple(
+    name
+    for name in Observers.__annotations__
+    if name not in {"wrap_dispatch", "wrap_task", "collect"}
+)
+"""Hooks that receive a context, and whose answers do not matter."""
 
 
 def _is_cancelled() -> bool:

@@ -45,6 +45,7 @@ PLAIN_HOOKS = frozenset(
         "wrap_execute",
         "wrap_dispatch",
         "wrap_task",
+        "collect",
         "register_commands",
     ]
 )
@@ -187,7 +188,9 @@ def _check_function(name: str, implementation: pluggy.HookImpl, *, of_class: boo
     function = implementation.function
     if implementation.wrapper or implementation.hookwrapper:
         raise PluginBroken(f"the hook {name!r} is marked as a wrapper; only wrap_execute may wrap.")
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    if inspect.isasyncgenfunction(function) or (
+        inspect.isgeneratorfunction(function) and name != "collect"
+    ):
         raise PluginBroken(f"the hook {name!r} is a generator, whose code would never run.")
     if name in PLAIN_HOOKS and inspect.iscoroutinefunction(function):
         raise PluginBroken(f"the hook {name!r} must be a plain function, not async.")

@@ -30,7 +30,7 @@ from asynctasq.executors.process.frames import (
     rebuilt,
     unfit_fields,
 )
-from asynctasq.executors.surrounded import surrounded
+from asynctasq.executors.surrounding import surrounded
 from asynctasq.executors.unfinished import passes_coroutine, refuse_unfinished
 from asynctasq.failures import error_info
 from asynctasq.retry import retries_left
