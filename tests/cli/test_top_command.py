@@ -1,6 +1,7 @@
 """`asynctasq top` on a terminal: what it shows, its keys, and its ends."""
 
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -125,6 +126,12 @@ def test_an_unexpected_error_restores_the_terminal(tmp_path: Path) -> None:
         assert b"RuntimeError" in top.output or b"StopIteration" in top.output
 
 
+def state_of(pid: int) -> str:
+    """Return the state of a process as Linux shows it: `T` if it is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows the state of a process")
 def test_it_is_stopped_and_continued() -> None:
     with_store(filled)
     with FullScreen(*FAST) as top:
@@ -132,6 +139,7 @@ def test_it_is_stopped_and_continued() -> None:
         shown = len(top.output)
         top.process.send_signal(signal.SIGTSTP)
         top.until(lambda: b"\x1b[?1049l" in top.output[shown:], "the screen is left")
+        top.until(lambda: state_of(top.process.pid) == "T", "it is stopped")
         top.process.send_signal(signal.SIGCONT)
         top.until(lambda: b"\x1b[?1049h" in top.output[shown:], "the screen is back")
         top.type("q")

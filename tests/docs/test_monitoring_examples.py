@@ -23,7 +23,14 @@ SUFFIXES = ("_total", "_bucket", "_sum", "_count")
 def exported() -> dict[str, set[str]]:
     """Return the labels of all metrics by name."""
     counts = {str(number): 1 for number in (Count.COMPLETED, RUN, WAIT)}
-    report = {"totals": [["q", "t", counts]], "slots": 1, "running": 1, "held": 1, "loop_lag": 0.0}
+    report = {
+        "totals": [["q", "t", counts]],
+        "slots": 1,
+        "running": 1,
+        "held": 1,
+        "loop_lag": 0.0,
+        "samples": [],
+    }
     families: list[Family] = [
         *MetricReports().families([report]),
         store_metrics.up_family(1.0),

@@ -102,7 +102,7 @@ async def test_a_stopping_worker_is_not_ready_but_live(
 
 async def test_other_requests_are_refused_kindly(tasks: Any, start_worker: StartWorker) -> None:
     port = await port_of(start_worker(*HEALTH))
-    code, told = ask(port, "/metrics")
+    code, told = ask(port, "/numbers")
     assert (code, "/livez" in told["problems"][0]) == (404, True)
     assert ask(port, "/livez", method="HEAD") == (200, {})
     with socket.create_connection(("127.0.0.1", port)) as client:

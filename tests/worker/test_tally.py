@@ -170,11 +170,27 @@ def test_large_tally_is_flushed_in_pieces() -> None:
     assert all(sums[Count.COMPLETED] == 5 for sums in counts_of(*flushes).values())
 
 
-def test_nothing_is_counted_for_a_store_without_counts() -> None:
-    tally = Tally("w", enabled=False)
+def test_nothing_is_held_for_a_store_without_counts() -> None:
+    tally = Tally("w", stored=False)
     settle(tally, run())
     tally.news([News(new_id(), "mail", "pay", State.READY)])
-    assert tally.take() is None
+    [counts] = tally.totals().values()
+    assert (counts[Count.COMPLETED], counts[Count.LOST]) == (1, 1)
+    flush = tally.take()
+    assert flush is None or not flush.counts
+
+
+def test_totals_go_on_when_a_store_takes_counts() -> None:
+    tally = Tally("w")
+    settle(tally, run())
+    assert tally.totals().popitem()[1][Count.COMPLETED] == 1
+    assert tally.take() is not None
+    settle(tally, run())
+    assert tally.totals().popitem()[1][Count.COMPLETED] == 2
+    flush = tally.take()
+    assert flush is not None
+    [row] = flush.counts
+    assert (unpack_counts(row.counts) or {})[Count.COMPLETED] == 1
 
 
 def test_news_of_the_store_are_counted() -> None:

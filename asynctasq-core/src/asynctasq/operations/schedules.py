@@ -55,6 +55,19 @@ class ScheduleInfo:
     jitter: float | None = None
 
 
+async def first_schedules(driver: Driver, most: int) -> list[ScheduleInfo]:
+    """Return the first schedules of a store by name, at most so many. Raises as `Schedules` does."""
+    store = schedules_of(driver)
+    found: list[ScheduleInfo] = []
+    async for each in all_items(
+        lambda limit, cursor: store.schedules(limit=limit, cursor=cursor), SCHEDULES_AT_ONCE
+    ):
+        found.append(_info(each))
+        if len(found) == most:
+            break
+    return found
+
+
 class Schedules:
     """The schedules of a store.
 

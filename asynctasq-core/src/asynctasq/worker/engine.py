@@ -13,6 +13,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.contracts.executor import Executor
 from asynctasq.dispatch.stores import Stores
 from asynctasq.hookspecs import WorkerContext
+from asynctasq.plugins.gauges import Gauges
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.records import record
 from asynctasq.resolvers import Resolvers
@@ -132,6 +133,7 @@ class Engine:
             owner=owner,
             in_flight=self._in_flight,
             totals=tally.totals,
+            gauges=Gauges(observers),
             loop_watch=LoopWatch(
                 asyncio.get_running_loop(),
                 blocked=timing.renewer.blocked,

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from asynctasq.contracts.capabilities.outbox import OutboxState
 from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.message import id_to_text
+from asynctasq.plugins.gauges import Gauges
 from asynctasq.version import __version__
 from asynctasq.worker.in_flight import InFlight
 from asynctasq.worker.options import WorkerOptions
@@ -123,6 +124,7 @@ class WorkerHealth:
         owner: str,
         in_flight: InFlight,
         totals: Callable[[], Totals],
+        gauges: Gauges,
         loop_watch: LoopWatch,
         timing: HealthTiming,
     ) -> None:
@@ -133,6 +135,7 @@ class WorkerHealth:
             owner: owner of its leases.
             in_flight: the messages that the worker holds.
             totals: returns what it has counted since its start.
+            gauges: of plugins.
             loop_watch: of the worker's loop.
             timing: durations.
         """
@@ -151,6 +154,7 @@ class WorkerHealth:
         }
         self.held = in_flight.snapshot
         self._totals = totals
+        self._gauges = gauges
         self._lease = options.lease
         self._stall_limit = options.stall_limit
         self.grace_period = options.grace_period
@@ -239,11 +243,15 @@ class WorkerHealth:
         }
 
     def metrics(self) -> Report:
-        """Report counts and gauges; see `metric_reports`."""
-        return {**self.last_metrics(), "loop_lag": self.loop_watch.blocked_for(self._timing.answer)}
+        """Report counts and gauges, those of plugins included; see `metric_reports`."""
+        samples = [
+            [each.name, each.value, dict(each.labels), each.help] for each in self._gauges.collect()
+        ]
+        lag = self.loop_watch.blocked_for(self._timing.answer)
+        return {**self.last_metrics(), "loop_lag": lag, "samples": samples}
 
     def last_metrics(self) -> Report:
-        """Return the report of `metrics` without asking the event loop, so that its own thread may call this."""
+        """Report counts only, without asking the event loop or plugins, so that the loop's thread may call this."""
         held = self.held()
         return {
             "totals": packed_totals(self._totals()),
@@ -251,6 +259,7 @@ class WorkerHealth:
             "running": sum(1 for each in held if each.started_at),
             "held": len(held),
             "loop_lag": 0.0,
+            "samples": [],
         }
 
     def beat(self) -> Report:

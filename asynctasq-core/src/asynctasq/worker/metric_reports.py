@@ -30,13 +30,15 @@ class MetricReports:
     def families(self, reports: Sequence[Report]) -> list[Family]:
         """Return the metrics of all processes together.
 
+        Gauges of plugins have a label `process` if there are several processes.
+
         Args:
             reports: the last one of each live process.
         """
         totals: Totals = {pair: dict(counts) for pair, counts in self._ended.items()}
         for each in reports:
             add_totals(totals, each["totals"])
-        return [*families_of(totals), *_gauges(reports)]
+        return [*families_of(totals), *_gauges(reports), *_of_plugins(reports)]
 
 
 def _gauges(reports: Sequence[Report]) -> Iterable[Family]:
@@ -49,6 +51,23 @@ def _gauges(reports: Sequence[Report]) -> Iterable[Family]:
     yield gauge("held", "Messages that are fetched and not yet settled.", _sum(reports, "held"))
     lag = max((each["loop_lag"] for each in reports), default=0.0)
     yield gauge("loop_lag_seconds", "Time for which the slowest event loop has been blocked.", lag)
+
+
+def _of_plugins(reports: Sequence[Report]) -> list[Family]:
+    by_name: dict[str, list[tuple[dict[str, str], float]]] = {}
+    helps: dict[str, str] = {}
+    for number, report in enumerate(reports, 1):
+        for name, value, labels, about in report["samples"]:
+            own = {"process": str(report.get("number", number))} if len(reports) > 1 else {}
+            by_name.setdefault(name, []).append(({**labels, **own}, float(value)))
+            helps.setdefault(name, about)
+    return [_gauge_of(name, helps[name], samples) for name, samples in by_name.items()]
+
+
+def _gauge_of(name: str, about: str, samples: Sequence[tuple[dict[str, str], float]]) -> Family:
+    names = tuple(sorted({label for labels, _ in samples for label in labels}))
+    values = {tuple(labels.get(each, "") for each in names): value for labels, value in samples}
+    return Family(name, about, labels=names, samples=values)
 
 
 def _sum(reports: Sequence[Report], name: str) -> float:

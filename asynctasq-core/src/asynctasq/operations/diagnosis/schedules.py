@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.driver import Driver
-from asynctasq.dispatch.schedule_notices import ScheduleNotices
 from asynctasq.errors import UnknownTask
 from asynctasq.operations.diagnosis.finding import Finding, Status, listed, not_checked, ok
 from asynctasq.operations.diagnosis.subject import Subject
-from asynctasq.operations.schedules import ScheduleInfo, Schedules
+from asynctasq.operations.schedules import ScheduleInfo, first_schedules
 from asynctasq.tasks.registry import registry
 
 MOST = 10_000
@@ -19,7 +18,7 @@ async def check_schedules(subject: Subject, driver: Driver) -> Sequence[Finding]
     """Report orphaned, paused and unreadable schedules, and those whose task the application does not have."""
     if Capability.SCHEDULES not in driver.capabilities:
         return [not_checked("schedules", "The driver has no schedules.")]
-    found = await _some(driver)
+    found = await first_schedules(driver, MOST)
     by_status: dict[str, list[str]] = {}
     for each in found:
         by_status.setdefault(each.status, []).append(each.name)
@@ -77,15 +76,3 @@ def _is_undeclared(schedule: ScheduleInfo) -> bool:
     if schedule.declared_by is None or schedule.task is None or not _is_known(schedule.task):
         return False
     return registry.find(schedule.task).timetable is None
-
-
-async def _some(driver: Driver) -> list[ScheduleInfo]:
-    async def opened() -> Driver:
-        return driver
-
-    found: list[ScheduleInfo] = []
-    async for each in Schedules(opened, ScheduleNotices()).each():
-        found.append(each)
-        if len(found) == MOST:
-            break
-    return found

@@ -10,12 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from asynctasq.exposition import Page, metrics_page
 from asynctasq.worker.health import WORKING, Phase, Report
 from asynctasq.worker.metric_reports import MetricReports
+from asynctasq.worker.process.children import children_in
 from asynctasq.worker.process.signals import SignalDebouncer, stop_signal_numbers
 from asynctasq.worker.process.worker_process import WorkerProcess
 from asynctasq.worker.services.health_answers import Query
@@ -24,8 +24,6 @@ from asynctasq.worker.timing import WorkerTiming
 logger = logging.getLogger("asynctasq")
 
 ANSWER_LIMIT_BYTES = 2**26
-CHILD_MODULE = b"asynctasq.executors.process.main"
-"""Part of the command of children that run process tasks."""
 
 
 def how_it_ended(code: int) -> str:
@@ -377,21 +375,6 @@ class Supervisor:
             ),  # one of them: all see the same outbox
             field: verdicts,
         }
-
-
-def children_in(group: int) -> list[int] | None:
-    """Return the child processes of workers in a process group; None where the system does not show them."""
-    if not Path("/proc/self/stat").exists():
-        return None
-    found: list[int] = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError, ValueError, IndexError):
-            state, _, its_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
-            if int(its_group) != group or state in "ZX":
-                continue
-            if CHILD_MODULE in (folder / "cmdline").read_bytes():
-                found.append(int(folder.name))
-    return found
 
 
 def interpreter_command() -> list[str]:

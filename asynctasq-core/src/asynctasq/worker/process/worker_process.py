@@ -130,5 +130,6 @@ class WorkerProcess:
         self.grace_period = report.get("grace_period", self.grace_period)
         self.stall_limit = report.get("stall_limit", self.stall_limit)
         if "metrics" in report:
-            self.metrics, self.metrics_at = report["metrics"], time.monotonic()
+            self.metrics = {**report["metrics"], "number": self.number}
+            self.metrics_at = time.monotonic()
         return report
