@@ -177,7 +177,7 @@ def test_nothing_is_held_for_a_store_without_counts() -> None:
     [counts] = tally.totals().values()
     assert (counts[Count.COMPLETED], counts[Count.LOST]) == (1, 1)
     flush = tally.take()
-    assert flush is None or not flush.counts
+    assert flush is None or not flush.rows
 
 
 def test_totals_go_on_when_a_store_takes_counts() -> None:
@@ -189,7 +189,7 @@ def test_totals_go_on_when_a_store_takes_counts() -> None:
     assert tally.totals().popitem()[1][Count.COMPLETED] == 2
     flush = tally.take()
     assert flush is not None
-    [row] = flush.counts
+    [row] = flush.rows
     assert (unpack_counts(row.counts) or {})[Count.COMPLETED] == 1
 
 
