@@ -66,7 +66,7 @@ class Capability(Flag):
     STEPS = auto()
     """Reserved: results of the steps of a task, kept between its runs."""
     MOVE = auto()
-    """Reserved: waiting messages can be moved to another queue and changed."""
+    """Waiting messages can be moved to another queue, and get another priority, due time or expiry."""
     OUTBOX = auto()
     """The database can hold the outbox of an application whose messages go to another store."""
 

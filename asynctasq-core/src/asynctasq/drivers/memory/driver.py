@@ -18,6 +18,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
@@ -25,6 +26,7 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
+from asynctasq.driverkit.changes import check_changes
 from asynctasq.drivers.memory import views
 from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.listing import Position
@@ -49,7 +51,12 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
 
     api_version = DRIVER_API_VERSION
     capabilities = (
-        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.SCHEDULES | Capability.METRICS
+        FULL_STORE
+        | Capability.NEWS
+        | Capability.STATE
+        | Capability.SCHEDULES
+        | Capability.METRICS
+        | Capability.MOVE
     )
     store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
@@ -216,6 +223,12 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
         store = self._opened()
         with store.lock:
             return frozenset(store.paused)
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        check_changes(changes)
+        store = self._opened()
+        with store.lock:
+            return store.edit(ids, changes)
 
     # Dead letters, inspection, purge.
 
