@@ -14,7 +14,7 @@ from asynctasq.config.sources import DEBUG
         "worker": ("asynctasq.cli.worker:command", "Run tasks."),
         "workers": ("asynctasq.cli.workers:command", "List the workers of a store."),
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
-        "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
+        "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel, move and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
         "schedules": (
             "asynctasq.cli.schedules:command",

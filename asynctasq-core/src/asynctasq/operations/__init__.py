@@ -9,6 +9,7 @@
 The command line uses these calls.
 """
 
+from asynctasq.operations.bulk import WAITING, BulkCounts
 from asynctasq.operations.dead_letters import DeadLetters
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
 from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
@@ -22,8 +23,10 @@ from asynctasq.operations.views import Arguments, RetryOutcome, TaskDetails, Tas
 
 __all__ = [
     "PURGED",
+    "WAITING",
     "WAITING_OR_RUNNING",
     "Arguments",
+    "BulkCounts",
     "DeadLetterFilter",
     "DeadLetters",
     "Metrics",
