@@ -32,6 +32,7 @@ OPTIONAL = [
     "match_ids",
     "browse",
     "purge",
+    "edit",
     "record_worker",
     "end_owner",
     "forget_worker",

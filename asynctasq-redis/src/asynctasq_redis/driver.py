@@ -16,6 +16,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
     DriverDefaults,
@@ -28,7 +29,7 @@ from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
-from asynctasq_redis import admin, brokered, inspection, leasing, listing
+from asynctasq_redis import admin, brokered, editing, inspection, leasing, listing
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
@@ -58,7 +59,12 @@ class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
 
     api_version = 2
     capabilities = (
-        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.METRICS | Capability.SCHEDULES
+        FULL_STORE
+        | Capability.NEWS
+        | Capability.STATE
+        | Capability.METRICS
+        | Capability.SCHEDULES
+        | Capability.MOVE
     )
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()
@@ -281,6 +287,9 @@ class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
 
     async def requeue_edited(self, message: Message) -> bool:
         return (await admin.requeue_messages(self._opened(), self._offset, [message]))[0]
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        return await editing.edit(self._opened(), self._offset, ids, changes)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await admin.delete_dead(self._opened(), ids)

@@ -263,5 +263,12 @@ async def edit_of_many(harness: Harness) -> None:
     await harness.expect_counts()
     await harness.expect_counts(ready=500, queue=target)
     if harness.has(Capability.INSPECT):
-        page = await harness.inspect.browse(State.READY, queue=target, limit=1000)
-        expect_equal({each.message.id for each in page.items}, set(ids), "messages of the listing")
+        listed: list[bytes] = []
+        cursor: str | None = None
+        while cursor is not None or not listed:
+            page = await harness.inspect.browse(State.READY, queue=target, limit=200, cursor=cursor)
+            listed += [each.message.id for each in page.items]
+            cursor = page.cursor
+            if cursor is None:
+                break
+        expect_equal(sorted(listed), sorted(ids), "messages of the listing")

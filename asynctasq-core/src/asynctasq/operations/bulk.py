@@ -122,6 +122,7 @@ async def bulk(
                 on_progress(counts)
             if cancelled:
                 raise asyncio.CancelledError
+            await asyncio.sleep(0)  # a store in this process never waits
             if per_second is not None:
                 await asyncio.sleep(started + counts.total / per_second - monotonic())
     return counts
