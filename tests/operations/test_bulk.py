@@ -108,7 +108,7 @@ async def test_a_cancellation_ends_after_the_batch(app: App) -> None:
 
 async def test_what_began_meanwhile_is_skipped(app: App) -> None:
     await enqueue(app, *(message(app) for _ in range(BATCH + 1)))
-    reserved: list[asyncio.Task[Any]] = []
+    reserved: list[Any] = []
     driver: Any = await app.driver()
     browse = driver.browse
 

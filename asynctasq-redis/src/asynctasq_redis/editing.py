@@ -59,7 +59,7 @@ def _arguments(waiting: "dict[bytes, Found]", changes: Changes) -> list[bytes | 
             message_id,
             sha1(_stored(found), usedforsecurity=False).hexdigest().encode(),
             min(max(message.priority, 0), PRIORITY_HIGHEST),
-            text_bytes(message.queue),
+            b"" if changes.queue is None else text_bytes(changes.queue),
             b"" if message.expires is None else whole_micros(message.expires),
             pack_blob(message),
         )

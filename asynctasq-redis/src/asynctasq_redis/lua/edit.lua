@@ -1,6 +1,6 @@
 -- Change messages that wait. ARGV: clock offset; the new due time, or ''; '1' if the expiry is new; then for each
--- its id, the digest of its bytes as the caller read them, the new priority, queue and expiry (microseconds, or ''),
--- and its new bytes. Returns '1' or '0' for each, or 'R' if its bytes are others now: read it again.
+-- its id, the digest of its bytes as the caller read them, the new priority, queue ('' to leave it) and expiry
+-- (microseconds, or ''), and its new bytes. Returns '1' or '0' for each, or 'R' if its bytes are others now: read it again.
 
 local now = clock(tonumber(ARGV[1]))
 local wanted, is_new_expiry = tonumber(ARGV[2]), ARGV[3] == '1'
@@ -31,7 +31,8 @@ local function edit(i)
     local old = {queue = h.queue, priority = h.priority, expires = h.expires,
         expiring = band(h.flags, EXPIRES) ~= 0}
     local between, blob, expires = sub(value, h.after, at - 1), ARGV[i + 5], tonumber(ARGV[i + 4])
-    h.priority, h.queue = tonumber(ARGV[i + 2]), ARGV[i + 3]
+    h.priority = tonumber(ARGV[i + 2])
+    if ARGV[i + 3] ~= '' then h.queue = ARGV[i + 3] end
     if wanted then h.due = wanted > now and wanted or math.min(h.due, now) end
     if expires and (old.expiring or is_new_expiry) then
         h.flags, h.expires = bor(h.flags, EXPIRES), h.due + expires
