@@ -18,6 +18,7 @@ from asynctasq.contracts.capabilities import (
     Snapshot,
     WorkerInfo,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.driverkit.numbers import check_lease
@@ -29,6 +30,7 @@ from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settleme
 from asynctasq_mysql import (
     brokered,
     dead_letters,
+    editing,
     inspection,
     leasing,
     listing,
@@ -70,6 +72,7 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
         | Capability.OUTBOX
         | Capability.STATE
         | Capability.METRICS
+        | Capability.MOVE
         | Capability.SCHEDULES
     )
     max_message_bytes: int | None = None
@@ -272,6 +275,9 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, DriverDefaults):
 
     async def requeue_edited(self, message: Message) -> bool:
         return await dead_letters.requeue_edited(self._opened(), message)
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        return await editing.edit(self._opened(), ids, changes)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await dead_letters.delete_dead(self._opened(), ids)
