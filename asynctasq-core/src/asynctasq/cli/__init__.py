@@ -16,6 +16,11 @@ from asynctasq.config.sources import DEBUG
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
         "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel, move and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
+        "export": (
+            "asynctasq.cli.transfer:export_command",
+            "Print the tasks of a queue as JSON lines.",
+        ),
+        "import": ("asynctasq.cli.transfer:import_command", "Dispatch the tasks of an export."),
         "schedules": (
             "asynctasq.cli.schedules:command",
             "List, pause, run and remove schedules.",

@@ -19,6 +19,7 @@ from asynctasq.operations.queues import PURGED, Queues
 from asynctasq.operations.redaction import Redaction
 from asynctasq.operations.schedules import ScheduleInfo, Schedules
 from asynctasq.operations.tasks import WAITING_OR_RUNNING, Tasks
+from asynctasq.operations.transfer import ImportCounts
 from asynctasq.operations.views import Arguments, RetryOutcome, TaskDetails, TaskInfo
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "BulkCounts",
     "DeadLetterFilter",
     "DeadLetters",
+    "ImportCounts",
     "Metrics",
     "OutboxMessage",
     "OutboxMessages",

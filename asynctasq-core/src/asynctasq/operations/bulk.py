@@ -106,7 +106,7 @@ async def bulk(
     size = batch_size(per_second)
     counts = BulkCounts()
     started = monotonic()
-    wanted = await _up_to_now(driver, wanted)
+    wanted = await up_to_now(driver, wanted)
     failed: set[bytes] = set()
     async with aclosing(_batches(store, _walk(states), wanted, is_wanted, failed, size)) as batches:
         async for ids in batches:
@@ -190,7 +190,7 @@ def differs(changes: Changes) -> Callable[[Snapshot], bool]:
     return check
 
 
-async def _up_to_now(driver: Driver, wanted: TaskFilter) -> TaskFilter:
+async def up_to_now(driver: Driver, wanted: TaskFilter) -> TaskFilter:
     """Return a filter that leaves out what is enqueued from now on, by the store's clock."""
     now = time.time()
     if Capability.SCHEDULES in driver.capabilities:

@@ -1,6 +1,6 @@
 """The calls of `App.tasks` that count and change many tasks."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from datetime import datetime
 from typing import Unpack
 
@@ -23,6 +23,7 @@ from asynctasq.operations.bulk import (
     editing,
 )
 from asynctasq.operations.filters import TaskFilter, seconds
+from asynctasq.operations.transfer import ImportCounts, exported, imported
 from asynctasq.tasks.option_values import check_queue_name
 
 _COUNTED = (*CANCELLABLE, State.DEAD)
@@ -164,6 +165,41 @@ class TaskChanges:
         changes = _changes(None, priority, None, None)
         wanted = check_filter(wanted, everything=everything)
         return await self._edit_all(changes, states, per_second, on_progress, wanted)
+
+    async def export(self, queue: str, *, dead: bool = False) -> AsyncIterator[str]:
+        """Yield the waiting tasks of a queue as JSON lines, which `import_` reads. The queue stays as it is.
+
+        A task whose record in the store is damaged has a line that says so.
+
+        Args:
+            queue: the name of a queue.
+            dead: whether dead letters follow.
+
+        Raises:
+            ValueError: the name is not valid.
+        """
+        check_queue_name(queue)
+        async for line in exported(await self._driver(), queue, dead=dead):
+            yield line
+
+    async def import_(
+        self, lines: Iterable[str | bytes], *, queue: str | None = None
+    ) -> ImportCounts:
+        """Dispatch the tasks of exported lines, a batch at a time, and return what was done.
+
+        They keep their IDs, so that a repeated import adds nothing in a store that knows IDs (IDEMPOTENT). Due times
+        and expiry stay what they were, and attempts start from 0. Dead letters stay dead.
+
+        Args:
+            lines: with the first line of the export, such as an open file.
+            queue: the queue for all of them; None to keep theirs.
+
+        Raises:
+            ValueError: the lines are no export, or one of a later release.
+        """
+        if queue is not None:
+            check_queue_name(queue)
+        return await imported(await self._driver(), lines, queue=queue)
 
     async def _edit_all(
         self,
