@@ -18,6 +18,7 @@ from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 from asynctasq.errors import BodyCorrupt
 from tests.drivers import (
     metric_mutants,
+    move_mutants,
     schedule_mutants,
     state_mutants,
     worker_request_mutants,
@@ -32,7 +33,13 @@ from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 
 pytestmark = pytest.mark.sampled(4)
 
-for module in (metric_mutants, schedule_mutants, state_mutants, worker_request_mutants):
+for module in (
+    metric_mutants,
+    move_mutants,
+    schedule_mutants,
+    state_mutants,
+    worker_request_mutants,
+):
     assert module  # it registers its mutants
 
 TIMEOUT = 5.0

@@ -34,6 +34,7 @@ OPTIONAL = [
     "match_ids",
     "browse",
     "purge",
+    "edit",
     "record_worker",
     "end_owner",
     "forget_worker",

@@ -17,6 +17,7 @@ from asynctasq.contracts.capabilities import (
     SchemaState,
     Snapshot,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import DRIVER_API_VERSION, DriverDefaults, Enqueued, QueueCounts
 from asynctasq.driverkit.numbers import check_lease
@@ -28,6 +29,7 @@ from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settleme
 from asynctasq_mysql import (
     brokered,
     dead_letters,
+    editing,
     inspection,
     leasing,
     listing,
@@ -70,6 +72,7 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, WorkerCalls, DriverDef
         | Capability.OUTBOX
         | Capability.STATE
         | Capability.METRICS
+        | Capability.MOVE
         | Capability.SCHEDULES
         | Capability.WORKER_REQUESTS
     )
@@ -273,6 +276,9 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, WorkerCalls, DriverDef
 
     async def requeue_edited(self, message: Message) -> bool:
         return await dead_letters.requeue_edited(self._opened(), message)
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        return await editing.edit(self._opened(), ids, changes)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await dead_letters.delete_dead(self._opened(), ids)

@@ -16,6 +16,7 @@ from asynctasq.contracts.capabilities import (
     SchemaState,
     Snapshot,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
@@ -29,7 +30,7 @@ from asynctasq.driverkit.packing import check_id
 from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settlement
-from asynctasq_postgres import brokered, inspection, letters, settling, transactions
+from asynctasq_postgres import brokered, editing, inspection, letters, settling, transactions
 from asynctasq_postgres.adding import add
 from asynctasq_postgres.enqueueing import VALUE_LIMIT
 from asynctasq_postgres.id_search import match_ids
@@ -78,6 +79,7 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, WorkerCalls, Driver
         | Capability.SCHEDULES
         | Capability.WORKER_REQUESTS
         | Capability.METRICS
+        | Capability.MOVE
     )
     dialect = "postgresql"
     plans_when_open = True
@@ -290,6 +292,13 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, WorkerCalls, Driver
         if is_done:
             opened.doorbell.ring([message.queue])
         return is_done
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        opened = self._opened()
+        answers, queues = await editing.edit(opened.server, ids, changes)
+        if queues:
+            opened.doorbell.ring(sorted(queues))
+        return answers
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await letters.delete(self._opened().server, ids)

@@ -172,12 +172,22 @@ def unpack_message_key(message_id: bytes, value: bytes) -> Message:
     Raises:
         DAMAGES: the record is damaged.
     """
+    length = HEAD.unpack_from(value)[11]
+    queue = value[HEAD.size : HEAD.size + length]
+    return _unpack_blob(message_id, queue, value, blob_start(value))
+
+
+def blob_start(value: bytes) -> int:
+    """Return where the message begins in its key, behind the head, the queue and the unique key.
+
+    Raises:
+        DAMAGES: the record is damaged.
+    """
     _, flags, *_, length = HEAD.unpack_from(value)
     at = HEAD.size + length
-    queue = value[HEAD.size : at]
     if flags & UNIQUE:
         at += 4 + _LONG.unpack_from(value, at)[0]
-    return _unpack_blob(message_id, queue, value, at)
+    return int(at)
 
 
 def unpack_delivery(message_id: bytes, value: bytes, now: int) -> Delivery:

@@ -15,6 +15,7 @@ from asynctasq.contracts.capabilities import (
     QueueInfo,
     Snapshot,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
     DriverDefaults,
@@ -27,7 +28,7 @@ from asynctasq.driverkit.opening import check_open
 from asynctasq.driverkit.url_settings import settings_from
 from asynctasq.message import Delivery, Lease, Message, State
 from asynctasq.settlement import LeaseState, Reason, Settled, Settlement
-from asynctasq_redis import admin, brokered, inspection, leasing, listing
+from asynctasq_redis import admin, brokered, editing, inspection, leasing, listing
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
@@ -64,6 +65,7 @@ class RedisDriver(MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
         | Capability.METRICS
         | Capability.SCHEDULES
         | Capability.WORKER_REQUESTS
+        | Capability.MOVE
     )
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()
@@ -286,6 +288,9 @@ class RedisDriver(MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
 
     async def requeue_edited(self, message: Message) -> bool:
         return (await admin.requeue_messages(self._opened(), self._offset, [message]))[0]
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        return await editing.edit(self._opened(), self._offset, ids, changes)
 
     async def delete_dead(self, ids: Sequence[bytes]) -> list[bool]:
         return await admin.delete_dead(self._opened(), ids)

@@ -20,7 +20,7 @@ from asynctasq_redis.wires import Argument
 
 log = logging.getLogger("asynctasq.redis")
 
-ADDING = frozenset({"enqueue", "enqueue_one", "requeue", "fire", "put_schedules"})
+ADDING = frozenset({"enqueue", "enqueue_one", "requeue", "edit", "fire", "put_schedules"})
 """Scripts that add messages or schedules: a full server refuses these with an error that users see."""
 REPLICATED = ADDING | {"settle", "change_schedules"}
 """Scripts after which `wait_replicas` waits."""

@@ -14,8 +14,13 @@ from asynctasq.config.sources import DEBUG
         "worker": ("asynctasq.cli.worker:command", "Run tasks."),
         "workers": ("asynctasq.cli.workers:command", "List workers, make them quiet, stop them."),
         "queues": ("asynctasq.cli.queues:command", "List, pause, resume and purge queues."),
-        "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel and retry tasks."),
+        "tasks": ("asynctasq.cli.tasks:command", "List, show, cancel, move and retry tasks."),
         "dead": ("asynctasq.cli.dead:command", "List, show, retry and delete dead letters."),
+        "export": (
+            "asynctasq.cli.transfer:export_command",
+            "Print the tasks of a queue as JSON lines.",
+        ),
+        "import": ("asynctasq.cli.transfer:import_command", "Dispatch the tasks of an export."),
         "schedules": (
             "asynctasq.cli.schedules:command",
             "List, pause, run and remove schedules.",

@@ -129,9 +129,9 @@ def follow(
 ) -> None:
     """Run the command, and print the summary even if it fails or is interrupted."""
     failure: AsynctasqError | None = None
-    with _progress_bar(title, summary, shown=not as_json) as advance:
+    with progress_bar(title, summary.matched, shown=not as_json) as show:
         try:
-            store.run(act(advance))
+            store.run(act(lambda: show(summary.done + len(summary.refused))))
         except KeyboardInterrupt:
             summary.interrupted = True
         except AsynctasqError as error:
@@ -144,10 +144,10 @@ def follow(
 
 
 @contextmanager
-def _progress_bar(title: str, summary: BulkSummary, *, shown: bool) -> Iterator[Advance]:
-    """Show a progress bar on stderr if that is a terminal; yield the function that updates it."""
-    if not (shown and sys.stderr.isatty() and summary.matched > 1):
-        yield lambda: None
+def progress_bar(title: str, total: int, *, shown: bool) -> Iterator[Callable[[int], object]]:
+    """Show a progress bar on stderr if that is a terminal; yield the function that sets how many are done."""
+    if not (shown and sys.stderr.isatty() and total > 1):
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.progress import (
@@ -165,5 +165,5 @@ def _progress_bar(title: str, summary: BulkSummary, *, shown: bool) -> Iterator[
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as progress:
-        bar = progress.add_task(title, total=summary.matched)
-        yield lambda: progress.update(bar, completed=summary.done + len(summary.refused))
+        bar = progress.add_task(title, total=total)
+        yield lambda done: progress.update(bar, completed=done)

@@ -1,10 +1,11 @@
-"""`asynctasq tasks`: list, show, cancel and retry single tasks."""
+"""`asynctasq tasks`: list, show, cancel, move, reprioritize and retry tasks."""
 
 from collections.abc import Awaitable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from asynctasq.cli.bulk import Selection, run_bulk, selection_options, selects
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.ids import ALL_TASKS, Listing, read_ids, resolve_id, resolve_ids
 from asynctasq.cli.known_queues import note_unknown_queue
@@ -17,6 +18,7 @@ from asynctasq.cli.options import (
     yes_option,
 )
 from asynctasq.cli.retrying import retry_ids
+from asynctasq.cli.task_changes import move, reprioritize, some_ids
 from asynctasq.cli.times import moment
 from asynctasq.message import CancelOutcome, State
 
@@ -42,6 +44,7 @@ OUTCOMES = {
     CancelOutcome.UNKNOWN: "not cancelled: no such task",
 }
 
+CANCELLABLE = {name: STATES[name] for name in ("ready", "scheduled", "blocked", "running")}
 ids_argument = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 arguments_option = click.option(
     "--arguments/--no-arguments",
@@ -54,7 +57,7 @@ arguments_option = click.option(
 
 @click.group(cls=OperatorGroup)
 def command() -> None:
-    """List the tasks of a store, or show, cancel or retry one.
+    """List the tasks of a store, or show, cancel, move, reprioritize or retry them.
 
     Without a command, `list` runs.
     """
@@ -164,19 +167,45 @@ def show(
     show_task(task_id, ALL_TASKS, arguments, target, driver, as_json)
 
 
-@command.command(epilog=exit_code_help(*STORE_CODES, failed="a task was not cancelled"))
-@ids_argument
+command.add_command(move)
+command.add_command(reprioritize)
+
+
+@command.command(
+    epilog=exit_code_help(*STORE_CODES, ExitCode.INTERRUPTED, failed="a task was not cancelled")
+)
+@some_ids
+@selection_options(CANCELLABLE)
 @store_options
 @yes_option
 def cancel(
-    ids: Sequence[str], target: str | None, driver: str | None, as_json: bool, yes: bool
+    ids: Sequence[str],
+    target: str | None,
+    driver: str | None,
+    as_json: bool,
+    yes: bool,
+    **selection: Unpack[Selection],
 ) -> None:
-    """Cancel tasks: waiting tasks at once, running tasks by interrupting them.
+    """Cancel tasks, selected by ID or by filter: waiting ones at once, running ones by interrupting them.
 
-    IDs may be shortened to their last digits, as in tables. Pass - to read IDs from stdin.
+    IDs may be shortened to their last digits, as in tables. Pass - to read IDs from stdin. Press Ctrl-C to
+    stop after the current batch of a filter; the command can be repeated.
     """
+    by_filter = selects(ids, selection)
     given = read_ids(ids)
     with Store(target, driver) as store:
+        if by_filter:
+            run_bulk(
+                store,
+                store.app.tasks.cancel_all,
+                selection,
+                CANCELLABLE,
+                verb="cancel",
+                done="cancelled",
+                yes=yes,
+                as_json=as_json,
+            )
+            return
         wanted = resolve_ids(store, given, ALL_TASKS)
         confirm(f"Cancel {count_of(len(wanted), 'task')} in {store.name}", yes=yes)
         outcomes = store.run(store.app.tasks.cancel(wanted))

@@ -124,6 +124,18 @@ async def purge(scene: Scene) -> Any:
     return await scene.driver.purge("emails", states=[State.READY, State.SCHEDULED, State.DEAD])
 
 
+async def edit_waiting(scene: Scene) -> Any:
+    from asynctasq.contracts.capabilities.move import Changes, SupportsMove
+
+    driver: object = scene.driver
+    if Capability.MOVE not in scene.driver.capabilities or not isinstance(driver, SupportsMove):
+        return None
+    scene.queues = ["emails", "moved"]
+    ids = [scene.unique.id, scene.expiring.id, scene.leases[1].id, scene.dead[0]]
+    await driver.edit([scene.period.id], Changes(priority=9, due_at=1e9))
+    return await driver.edit(ids, Changes(queue="moved", priority=1, due_at=1e9, expires=1e6))
+
+
 async def pause_and_resume(scene: Scene) -> Any:
     await scene.driver.pause("emails")
     assert "emails" in await scene.driver.paused()
@@ -219,7 +231,7 @@ OPERATIONS: tuple[Operation, ...] = (
     enqueue_plain, enqueue_unique, enqueue_replacing, enqueue_extending, enqueue_to_a_new_queue,
     reserve_ready, reserve_what_must_not_run_twice, reserve_after_a_while, reserve_after_the_pause,
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
-    requeue_edited, delete_dead, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note,
+    requeue_edited, delete_dead, edit_waiting, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note,
     fire_schedules, change_schedules, request_of_workers, look, open_again,
 )  # fmt: skip
 ADDING: dict[Operation, Capability] = {

@@ -73,11 +73,12 @@ class Scene:
             if snapshot is None and outcome is None
         ]
         assert not lost
-        counts = await self.driver.count("emails")
+        counts = [await self.driver.count(queue) for queue in self.queues]
         all_found = await self.driver.find(sorted(self.ids))
         states = [snapshot.state for snapshot in all_found if snapshot is not None]
         for state in (State.READY, State.SCHEDULED, State.LEASED, State.DEAD):
-            assert getattr(counts, state.value) == states.count(state), state
+            total = sum(getattr(count, state.value) for count in counts)
+            assert total == states.count(state), state
 
     async def expect_nothing_stranded(self) -> None:
         """Check that every message that is not dead can be run to its end once all leases have ended."""

@@ -15,6 +15,7 @@ from asynctasq.contracts.capabilities import (
     SupportsSchema,
     SupportsWorkers,
 )
+from asynctasq.contracts.capabilities.move import SupportsMove
 from asynctasq.contracts.driver import Driver
 
 T = TypeVar("T")
@@ -60,6 +61,10 @@ class CloneProtocols:
     @property
     def purger(self) -> SupportsPurge:
         return self._clone_as(lambda d: d if isinstance(d, SupportsPurge) else None, "PURGE")
+
+    @property
+    def mover(self) -> SupportsMove:
+        return self._clone_as(lambda d: d if isinstance(d, SupportsMove) else None, "MOVE")
 
     @property
     def workers(self) -> SupportsWorkers:

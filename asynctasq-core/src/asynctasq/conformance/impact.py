@@ -85,6 +85,7 @@ CAPABILITIES: Mapping[Capability, str] = {
     Capability.SCHEDULES: "tasks cannot be run periodically",
     Capability.WORKER_REQUESTS: "workers cannot be stopped from another computer",
     Capability.METRICS: "rates, run times and finished tasks cannot be looked at",
+    Capability.MOVE: "tasks that wait cannot be moved to another queue or given another priority",
     Capability.NEWS: "tasks that expire or are lost are not logged, counted or given to observers",
 }
 """The effect on users if the driver lacks the capability, as far as checks concern it."""
@@ -100,6 +101,7 @@ BESIDE_GUARANTEES: Mapping[str, str] = {
     "progress": "The progress of a task that is shown is wrong.",
     "pause": "A paused queue is worked on, or one that was resumed is not.",
     "purge": "A purge deletes something else than it was asked to.",
+    "move": "Tasks that an operator moves or puts off are lost, run twice, or run at the wrong time.",
     "inspect": "`asynctasq queues` and `asynctasq tasks` show something else than there is.",
     "workers": "`asynctasq workers` shows workers that are gone, or not those that live.",
     "worker_requests": "`asynctasq workers stop` stops other workers than those that were named, or none.",

@@ -125,5 +125,27 @@ ADDED_FLAGS: Mapping[str, Mapping[int, str]] = {
             "there is none, or if it is damaged."
         ),
     },
+    "Changes of waiting messages (MOVE)": {
+        92: (
+            "`edit` changes messages that are READY or SCHEDULED, each in one step. The answer is False, and "
+            "nothing happens, for a message that is leased, dead, ended or unknown, or whose record is damaged. A "
+            "repeated call answers the same. A number that is not finite raises a `DriverError`, and nothing has "
+            "changed."
+        ),
+        93: (
+            "All else stays: body, attempts, lost leases, the last error, the time of the enqueue and the unique "
+            "key, which the message holds without a gap."
+        ),
+        94: (
+            "A message has the place in the order of its new queue that its new priority, its new due time and its "
+            "ID give it. A `due_at` that is over makes a scheduled message ready now, and leaves a ready one at "
+            "its place."
+        ),
+        95: (
+            "An expiry counts from the new due time. A message that was leased before has none, unless "
+            "`expires` is given."
+        ),
+        96: "Calls that wait for the new queue wake, as they do after an enqueue.",
+    },
 }
 """Rules by the section of the page."""

@@ -25,6 +25,7 @@ THEME_NAMES: tuple[str, ...] = (
     "listings",
     "pause",
     "purge",
+    "move",
     "workers",
     "worker_requests",
     "news",

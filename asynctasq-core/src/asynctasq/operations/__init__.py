@@ -10,6 +10,7 @@ The command line uses these calls.
 """
 
 from asynctasq.operations.audit import acting_as
+from asynctasq.operations.bulk import WAITING, BulkCounts
 from asynctasq.operations.dead_letters import DeadLetters
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
 from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
@@ -19,14 +20,18 @@ from asynctasq.operations.queues import PURGED, Queues
 from asynctasq.operations.redaction import Redaction
 from asynctasq.operations.schedules import ScheduleInfo, Schedules
 from asynctasq.operations.tasks import WAITING_OR_RUNNING, Tasks
+from asynctasq.operations.transfer import ImportCounts
 from asynctasq.operations.views import Arguments, RetryOutcome, TaskDetails, TaskInfo
 
 __all__ = [
     "PURGED",
+    "WAITING",
     "WAITING_OR_RUNNING",
     "Arguments",
+    "BulkCounts",
     "DeadLetterFilter",
     "DeadLetters",
+    "ImportCounts",
     "Metrics",
     "OutboxMessage",
     "OutboxMessages",

@@ -1,4 +1,4 @@
-"""`App.tasks`: find, inspect and cancel tasks."""
+"""`App.tasks`: find, inspect, change and cancel tasks."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
@@ -24,6 +24,7 @@ from asynctasq.message import CancelOutcome, Message, State, id_from_text, id_to
 from asynctasq.operations.audit import Audit, counted
 from asynctasq.operations.filters import TaskFilter, driver_pattern, seconds, task_check
 from asynctasq.operations.paging import all_items, check_limit, filled_page
+from asynctasq.operations.task_changes import TaskChanges
 from asynctasq.operations.views import (
     Arguments,
     TaskDetails,
@@ -40,7 +41,7 @@ KNOWN_SECONDS = 60.0
 _LISTED = (*WAITING_OR_RUNNING, State.DEAD)
 
 
-class Tasks:
+class Tasks(TaskChanges):
     """The tasks in a store.
 
     Each call raises `CapabilityMissing` if the driver does not support it, and `DriverError` if the store

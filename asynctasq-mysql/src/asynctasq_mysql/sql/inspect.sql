@@ -129,6 +129,29 @@ STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
 WHERE messages.state = 6
 FOR UPDATE
 
+-- name: queues_of_waiting
+SELECT messages.queue
+FROM JSON_TABLE(:ids, '$[*]' COLUMNS (id CHAR(32) PATH '$')) AS named
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
+    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
+WHERE messages.state IN (2, 3)
+
+-- name: lock_waiting
+SELECT named.n, messages.queue, messages.profile, messages.payload, messages.due_at, messages.sort_at,
+    messages.started
+FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named
+STRAIGHT_JOIN {messages} AS messages FORCE INDEX (PRIMARY)
+    ON messages.id = UNHEX(named.id) AND messages.namespace = :namespace
+WHERE messages.state IN (2, 3)
+FOR UPDATE
+
+-- name: edit_waiting
+UPDATE {messages} FORCE INDEX (PRIMARY)
+SET queue = :queue, state = :state, priority_rank = :priority_rank, alarm = :alarm, alarm_at = :alarm_at,
+    due_at = :due_at, sort_at = :sort_at, started = :started, expires = :expires, size = :size,
+    profile = :profile, payload = :payload
+WHERE id = :id AND namespace = :namespace AND state + 0 IN (2, 3)
+
 -- name: keys_of_dead
 SELECT named.n, messages.unique_hash
 FROM JSON_TABLE(:ids, '$[*]' COLUMNS (n FOR ORDINALITY, id CHAR(32) PATH '$')) AS named

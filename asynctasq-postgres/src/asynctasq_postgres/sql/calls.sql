@@ -256,3 +256,41 @@ FROM (SELECT DISTINCT unnest($2::text[]) AS owner ORDER BY owner) AS named
 ON CONFLICT (namespace, owner) DO UPDATE
 SET request = CASE WHEN r.request = 2 THEN 2 ELSE excluded.request END, requested_at = excluded.requested_at
 RETURNING r.owner, r.request
+
+-- name: edit
+-- Change messages that wait, if their bytes are still those that were read. Returns their numbers.
+WITH moment AS MATERIALIZED (
+    SELECT asynctasq.clock_1($11::bigint) AS now
+), target AS MATERIALIZED (
+    SELECT (asynctasq.queues_1(asynctasq.namespace_1($1::text), ARRAY[$4::text]))[1] AS queue
+    WHERE $4::text IS NOT NULL
+), held AS MATERIALIZED (
+    SELECT m.id, m.namespace, a.n, a.rank, a.expires, a.profile, a.payload, moment.now,
+        CASE
+            WHEN $9::bigint IS NULL THEN m.due_at
+            WHEN $9::bigint > moment.now THEN $9::bigint
+            ELSE least(m.due_at, moment.now)
+        END AS due_at
+    FROM unnest($2::bytea[], $3::bytea[], $5::int[], $6::bigint[], $7::bytea[], $8::bytea[])
+        WITH ORDINALITY AS a (id, digest, rank, expires, profile, payload, n)
+    CROSS JOIN moment
+    JOIN asynctasq.messages AS m ON m.id = encode(a.id, 'hex')::uuid
+        AND m.namespace + 0 = (SELECT key FROM asynctasq.namespaces WHERE name = $1::text)
+    WHERE m.state IN (2, 3) AND sha256(m.profile || m.payload) = a.digest
+    ORDER BY m.id
+    FOR UPDATE OF m
+), done AS (
+    UPDATE asynctasq.messages AS m
+    SET queue = coalesce((SELECT queue FROM target), m.queue), rank = held.rank, due_at = held.due_at,
+        state = CASE WHEN held.due_at > held.now THEN 2 ELSE 3 END,
+        expires = held.expires, profile = held.profile, payload = held.payload,
+        expires_at = CASE
+            WHEN held.expires IS NOT NULL AND ($10::bool OR m.expires_at IS NOT NULL)
+                THEN held.due_at + least(held.expires, 1152921504606846976)
+            ELSE m.expires_at
+        END
+    FROM held
+    WHERE m.id = held.id AND m.namespace = held.namespace
+    RETURNING held.n
+)
+SELECT done.n::int FROM /* durable */ done

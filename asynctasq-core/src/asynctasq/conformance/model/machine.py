@@ -31,6 +31,7 @@ from asynctasq.conformance.model.strategies import (
     steps_of_time,
 )
 from asynctasq.contracts.capabilities import Capability, DeadLetter, Snapshot, WorkerInfo
+from asynctasq.contracts.capabilities.move import Changes, SupportsMove
 from asynctasq.message import Delivery, State
 from asynctasq.settlement import Reason
 
@@ -229,6 +230,34 @@ class DriverModel(DriverPair):
     def cancel(self, choices: list[int], clone: int) -> None:
         ids = self._chosen(choices, State.LEASED, State.READY, State.SCHEDULED)
         self._compare("cancel", lambda driver: driver.cancel(ids), clone)
+
+    @precondition(lambda self: self._has(Capability.MOVE) and self._oracle._store.entries)
+    @rule(
+        choices=choices,
+        queue=st.one_of(st.none(), queues),
+        priority=st.sampled_from((None, 0, 5, 9)),
+        due_units=st.sampled_from((None, None, -1, 1, 3)),
+        expires=st.sampled_from((None, None, UNIT, 3 * UNIT)),
+        clone=st.integers(0, 1),
+    )
+    def edit(
+        self,
+        choices: list[int],
+        queue: str | None,
+        priority: int | None,
+        due_units: int | None,
+        expires: float | None,
+        clone: int,
+    ) -> None:
+        ids = self._chosen(choices, State.LEASED, State.READY, State.SCHEDULED)
+        due_at = None if due_units is None else self._began_at + (due_units - 0.5) * UNIT
+        changes = Changes(queue, priority, due_at, expires)
+
+        async def call(driver: object) -> list[bool]:
+            assert isinstance(driver, SupportsMove)
+            return await driver.edit(ids, changes)
+
+        self._compare("edit", call, clone)
 
     @precondition(lambda self: self._has(Capability.PAUSE))
     @rule(queue=queues, clone=st.integers(0, 1))

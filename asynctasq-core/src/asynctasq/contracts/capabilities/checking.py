@@ -37,13 +37,13 @@ RESERVED: Mapping[Capability, str] = {
     Capability.DEPENDENCIES: "asynctasq.contracts.capabilities.dependencies:SupportsDependencies",
     Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
     Capability.LIMITS: "asynctasq.contracts.capabilities.limits:SupportsLimits",
-    Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
 }
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
     Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
+    Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
     Capability.STATE: "asynctasq.contracts.capabilities.state:SupportsState",

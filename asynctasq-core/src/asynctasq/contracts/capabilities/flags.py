@@ -66,7 +66,7 @@ class Capability(Flag):
     STEPS = auto()
     """Reserved: results of the steps of a task, kept between its runs."""
     MOVE = auto()
-    """Reserved: waiting messages can be moved to another queue and changed."""
+    """Waiting messages can be moved to another queue, and get another priority, due time or expiry."""
     WORKER_REQUESTS = auto()
     """Operators can ask workers to take nothing new, or to stop."""
     OUTBOX = auto()

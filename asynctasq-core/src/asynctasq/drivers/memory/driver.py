@@ -17,6 +17,7 @@ from asynctasq.contracts.capabilities import (
     QueueInfo,
     Snapshot,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.driver import (
     DRIVER_API_VERSION,
@@ -24,6 +25,7 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
+from asynctasq.driverkit.changes import check_changes
 from asynctasq.drivers.memory import views
 from asynctasq.drivers.memory.brokered import StateStore
 from asynctasq.drivers.memory.listing import Position
@@ -55,6 +57,7 @@ class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         | Capability.SCHEDULES
         | Capability.METRICS
         | Capability.WORKER_REQUESTS
+        | Capability.MOVE
     )
     store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
@@ -221,6 +224,12 @@ class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         store = self._opened()
         with store.lock:
             return frozenset(store.paused)
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        check_changes(changes)
+        store = self._opened()
+        with store.lock:
+            return store.edit(ids, changes)
 
     # Dead letters, inspection, purge.
 

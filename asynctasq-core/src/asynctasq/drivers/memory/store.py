@@ -14,10 +14,13 @@ method is one rule, so that a test can break exactly one rule by overriding it.
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from copy import copy
 from math import inf
 
 from asynctasq.contracts.capabilities import CancelOutcome
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.driver import Enqueued
+from asynctasq.driverkit.changes import edited, new_due_time
 from asynctasq.driverkit.id_parts import has_id_part
 from asynctasq.driverkit.numbers import check_numbers
 from asynctasq.drivers.memory.entry import DEAD, LEASED, READY, SCHEDULED, Entry
@@ -155,6 +158,52 @@ class Store(Leases):
     def resume(self, queue: str) -> None:
         self.paused.pop(queue, None)
         self.waiting_for_work.wake(queue)
+
+    # Changes of messages that wait.
+
+    def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        now = self.now()
+        if self.scheduled.next_time() <= now:
+            self.promote(now)
+        return [self._edit(message_id, changes, now) for message_id in ids]
+
+    def _edit(self, message_id: bytes, changes: Changes, now: float) -> bool:
+        entry = self.entries.get(message_id)
+        if entry is None or not self._may_edit(entry):
+            return False
+        due_at = new_due_time(entry.due_at, changes, now)
+        expires_at = self._new_expiry(entry, changes, due_at)
+        message = edited(entry.message, changes)
+        if message != entry.message or due_at != entry.due_at or expires_at != entry.expires_at:
+            self._replace(entry, message, due_at, expires_at, now)
+        return True
+
+    def _may_edit(self, entry: Entry) -> bool:
+        return entry.state is READY or entry.state is SCHEDULED
+
+    def _new_expiry(self, entry: Entry, changes: Changes, due_at: float) -> float:
+        expires = entry.message.expires if changes.expires is None else changes.expires
+        if expires is None or (changes.expires is None and entry.expires_at == inf):
+            return inf
+        return due_at + expires
+
+    def _replace(
+        self, entry: Entry, message: Message, due_at: float, expires_at: float, now: float
+    ) -> None:
+        """Give a message another entry, so that all places of the former one are leftovers."""
+        changed = copy(entry)
+        self._leave_waiting(entry)
+        entry.state = State.CANCELLED
+        self._never_expires(entry)
+        changed.message = message
+        changed.queue = self.queue(message.queue)
+        changed.group = self.group(changed.queue, message.task)
+        changed.due_at = due_at
+        changed.expires_at = inf
+        self.entries[message.id] = changed
+        if expires_at != inf:
+            self._expires_at(changed, expires_at)
+        self._make_waiting(changed, now)
 
     # Dead letters.
 

@@ -19,6 +19,7 @@ from asynctasq.contracts.capabilities import (
     SchemaState,
     Snapshot,
 )
+from asynctasq.contracts.capabilities.move import Changes
 from asynctasq.contracts.capabilities.state import Adopted, Ended, Mark, Note
 from asynctasq.contracts.capabilities.transactions import Plan
 from asynctasq.contracts.driver import (
@@ -27,6 +28,7 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
+from asynctasq.driverkit.changes import check_changes
 from asynctasq.driverkit.id_walks import IdWalk
 from asynctasq.driverkit.marks import check_adopted, check_ends, check_notes
 from asynctasq.driverkit.numbers import check_lease
@@ -36,6 +38,7 @@ from asynctasq.drivers.sqlite import brokered, inspection, leasing, settling
 from asynctasq.drivers.sqlite import dead_letters as letters
 from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
 from asynctasq.drivers.sqlite.database import LIBRARY_VERSION, inspect_file, migrate, schema_state
+from asynctasq.drivers.sqlite.editing import Edit
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
 from asynctasq.drivers.sqlite.id_search import MatchIds
@@ -76,6 +79,7 @@ class SqliteDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         | Capability.SCHEDULES
         | Capability.METRICS
         | Capability.WORKER_REQUESTS
+        | Capability.MOVE
     )
     dialect = "sqlite"
     plans_when_open = False
@@ -293,6 +297,10 @@ class SqliteDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         return await self._read(
             inspection.Browse(state, queue, task, owner, since, until, limit, cursor)
         )
+
+    async def edit(self, ids: Sequence[bytes], changes: Changes) -> list[bool]:
+        check_changes(changes)
+        return await self._write(Edit(ids, changes))
 
     async def purge(self, queue: str, *, states: Collection[State]) -> int:
         total = 0

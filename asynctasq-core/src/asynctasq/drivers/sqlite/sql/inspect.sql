@@ -125,6 +125,16 @@ SET queue = :queue, rank = :rank, expires = :expires, result_ttl = :result_ttl,
     max_lost = :max_lost, unique_key = :unique_key, profile = :profile, payload = :payload
 WHERE id = :id AND namespace = :namespace AND state = 6
 
+-- name: waiting
+SELECT queue, profile, payload, due_at, expires_at FROM messages
+WHERE id = :id AND namespace = :namespace AND state IN (2, 3)
+
+-- name: edit_waiting
+UPDATE messages
+SET queue = :queue, rank = :rank, due_at = :due_at, state = 2 + (:due_at <= :now),
+    expires = :expires, expires_at = :expires_at, profile = :profile, payload = :payload
+WHERE id = :id AND namespace = :namespace AND state IN (2, 3)
+
 -- name: dead
 SELECT queue, profile, payload FROM messages
 WHERE id = :id AND namespace = :namespace AND state = 6
