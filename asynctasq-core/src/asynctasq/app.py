@@ -1,7 +1,7 @@
 """The app: the settings, the stores and the dispatcher of one application."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Token
 from functools import partial
@@ -31,7 +31,15 @@ from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
-    from asynctasq.operations import DeadLetters, Metrics, OutboxMessages, Queues, Schedules, Tasks
+    from asynctasq.operations import (
+        DeadLetters,
+        EventStream,
+        Metrics,
+        OutboxMessages,
+        Queues,
+        Schedules,
+        Tasks,
+    )
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
@@ -257,6 +265,46 @@ class App:
         from asynctasq.operations.metrics import Metrics
 
         return Metrics(self.driver)
+
+    def events(
+        self,
+        *,
+        kinds: Collection[str] | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        after: str | None = None,
+        hold: float = 30.0,
+    ) -> "EventStream":
+        """Return what happens to the tasks of the app's store, live, as an asynchronous iterator.
+
+            async for event in app.events(kinds={"completed", "dead"}, task="shop:*"):
+                print(event.kind, event.task, event.task_id, event.seconds)
+
+        Events are published while somebody listens. They begin within two seconds of the first listener. Those of
+        one task come in the order of its states. A gap, which no filter leaves out, says that events are missing.
+
+        Args:
+            kinds: only events of these kinds, such as `completed`; see `EventKind`.
+            task: only tasks of this name, or of a pattern such as `shop:*`.
+            queue: only tasks of this queue.
+            after: cursor of the last event that you have handled. Without it, the stream begins at the present.
+            hold: seconds for which events are published and kept after you stopped to listen, so that you can
+                come back with a cursor and miss nothing; 30 to 600.
+
+        Raises:
+            ValueError: an argument is not valid.
+        """
+        from asynctasq.operations.events import EventStream
+
+        return EventStream(
+            self.driver,
+            self._runtime.codec,
+            kinds=kinds,
+            task=task,
+            queue=queue,
+            after=after,
+            hold=hold,
+        )
 
     @property
     def outbox(self) -> "OutboxMessages":

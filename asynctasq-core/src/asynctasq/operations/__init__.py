@@ -9,7 +9,9 @@
 The command line uses these calls.
 """
 
+from asynctasq.events import EventKind
 from asynctasq.operations.dead_letters import DeadLetters
+from asynctasq.operations.events import Event, EventStream
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
 from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
 from asynctasq.operations.metrics import Metrics
@@ -26,6 +28,9 @@ __all__ = [
     "Arguments",
     "DeadLetterFilter",
     "DeadLetters",
+    "Event",
+    "EventKind",
+    "EventStream",
     "Metrics",
     "OutboxMessage",
     "OutboxMessages",

@@ -35,7 +35,6 @@ PROTOCOLS: Mapping[Capability, type] = {
 
 RESERVED: Mapping[Capability, str] = {
     Capability.DEPENDENCIES: "asynctasq.contracts.capabilities.dependencies:SupportsDependencies",
-    Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
     Capability.LIMITS: "asynctasq.contracts.capabilities.limits:SupportsLimits",
     Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
@@ -43,6 +42,7 @@ RESERVED: Mapping[Capability, str] = {
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
+    Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
     Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
     Capability.SCHEDULES: "asynctasq.contracts.capabilities.schedules:SupportsSchedules",
@@ -62,6 +62,7 @@ BROUGHT_BY_STATE = (
     | Capability.NEWS
     | Capability.SCHEDULES
     | Capability.METRICS
+    | Capability.EVENTS
 )
 """Capabilities that a state store adds to a queue."""
 

@@ -27,6 +27,7 @@ from asynctasq.contracts.driver import (
 )
 from asynctasq.drivers.memory import views
 from asynctasq.drivers.memory.brokered import StateStore
+from asynctasq.drivers.memory.event_calls import EventCalls
 from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.metric_calls import MetricCalls
 from asynctasq.drivers.memory.schedule_calls import ScheduleCalls
@@ -39,7 +40,7 @@ SHORTEST_SLEEP = 0.001
 """Shortest wait, in seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
-class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
+class MemoryDriver(ScheduleCalls, MetricCalls, EventCalls, DriverDefaults):
     """Messages in this process: for tests, for work that may be lost, and as the reference for other drivers.
 
     An instance and its clones share one store, on any thread and event loop. Two instances that were
@@ -49,7 +50,12 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
 
     api_version = DRIVER_API_VERSION
     capabilities = (
-        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.SCHEDULES | Capability.METRICS
+        FULL_STORE
+        | Capability.NEWS
+        | Capability.STATE
+        | Capability.SCHEDULES
+        | Capability.METRICS
+        | Capability.EVENTS
     )
     store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
@@ -95,6 +101,7 @@ class MemoryDriver(ScheduleCalls, MetricCalls, DriverDefaults):
         with store.lock:
             store.waiting_for_work.wake_all()
             store.waiting_for_results.wake_all()
+            store.waiting_for_events.wake_all()
 
     def inspect(self) -> StateStore:
         """Return the inner state of the store, for tests."""

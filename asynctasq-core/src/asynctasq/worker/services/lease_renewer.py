@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
+from asynctasq.worker.events import PublishEvents, WorkerEvents
 from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.log_guard import SilenceReport, keep_loggers_enabled
@@ -45,6 +46,7 @@ class LeaseRenewer:
         health: WorkerHealth,
         outage: Outage,
         tally: Tally,
+        events: WorkerEvents,
         timing: RenewerTiming,
         more_work: Callable[[Callable[[], None]], Sequence[PeriodicWork]] = lambda _: (),
     ) -> None:
@@ -58,6 +60,7 @@ class LeaseRenewer:
             health: notified of each renewal; knows the crashed owners whose leases to end.
             outage: shared with the other parts of the worker.
             tally: the counts to store.
+            events: sent by this thread.
             timing: durations.
             more_work: makes further periodic work from a function that wakes the renewer.
         """
@@ -76,11 +79,12 @@ class LeaseRenewer:
                 interrupt=self._interrupt,
             ),
             ApplyCancels(owner=owner, in_flight=in_flight, interrupt=self._interrupt),
-            SendProgress(in_flight),
+            SendProgress(in_flight, events),
             RecordWorker(options, in_flight=in_flight, health=health, timing=timing),
             EndOwners(health),
             FlushMetrics(tally, timing),
             *more_work(self._wake),
+            PublishEvents(events),
         )
         """Done in this order at each tick."""
         self._silence = SilenceReport()
