@@ -134,7 +134,7 @@ def enqueued_fact(message: Message, at: float) -> Fact:
         message.task,
         message.queue,
         order=ENQUEUED_ORDER,
-        schedule=None if message.schedule is None else message.schedule.id,
+        schedule=None if message.schedule is None else message.schedule.schedule,
     )
 
 

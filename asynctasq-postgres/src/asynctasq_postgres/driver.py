@@ -33,6 +33,7 @@ from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settleme
 from asynctasq_postgres import brokered, inspection, letters, settling, transactions
 from asynctasq_postgres.adding import add
 from asynctasq_postgres.enqueueing import VALUE_LIMIT
+from asynctasq_postgres.event_calls import EventCalls
 from asynctasq_postgres.id_search import match_ids
 from asynctasq_postgres.listing import Listing, read_page
 from asynctasq_postgres.metric_calls import MetricCalls
@@ -60,7 +61,7 @@ LISTINGS = {
 }
 
 
-class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
+class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, EventCalls, DriverDefaults):
     """Messages in tables of a PostgreSQL database (13 or later).
 
     The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
@@ -77,6 +78,7 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, DriverDefaults):
         | Capability.STATE
         | Capability.SCHEDULES
         | Capability.METRICS
+        | Capability.EVENTS
     )
     dialect = "postgresql"
     plans_when_open = True

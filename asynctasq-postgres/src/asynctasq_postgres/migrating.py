@@ -20,6 +20,7 @@ STEPS = (
     ("add the state of messages that a broker holds", ("brokered_2",)),
     ("keep counts of workers", ("metrics_3",)),
     ("keep schedules", ("schedules_4",)),
+    ("pass events on to listeners", ("events_5",)),
 )  # fmt: skip
 """Names of the steps, each with its files. A step is never changed once it was released."""
 OLDEST = 1

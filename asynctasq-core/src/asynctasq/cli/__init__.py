@@ -25,6 +25,7 @@ from asynctasq.config.sources import DEBUG
             "List, retry and delete messages of the outbox.",
         ),
         "stats": ("asynctasq.cli.stats:command", "Show counts, run times and waiting times."),
+        "events": ("asynctasq.cli.events:command", "Print what happens to tasks, live."),
         "demo": ("asynctasq.cli.demo:command", "Watch tasks run, fail, retry and survive a crash."),
         "plugins": ("asynctasq.cli.plugins:command", "List, check and create plugins."),
         "drivers": ("asynctasq.cli.drivers:command", "Run the conformance suite of drivers."),

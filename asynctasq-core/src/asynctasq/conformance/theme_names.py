@@ -28,6 +28,7 @@ THEME_NAMES: tuple[str, ...] = (
     "workers",
     "news",
     "metrics",
+    "events",
     "schema",
     "transactions",
     "outbox",

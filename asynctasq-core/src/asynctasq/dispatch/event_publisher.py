@@ -40,6 +40,7 @@ class EventTiming:
     """Time for the last batch when a connection is closed."""
 
 
+TIMING = EventTiming()
 FACTS_HELD = 10_000
 """Facts that wait to be published, at most. Later ones are dropped and counted."""
 BYTES_AT_ONCE = 1 << 20
@@ -49,7 +50,7 @@ BYTES_AT_ONCE = 1 << 20
 class EventPublisher:
     """Publishes facts through one opened driver. Any thread may add some; one event loop sends them."""
 
-    def __init__(self, capabilities: Capability, timing: EventTiming = EventTiming()) -> None:
+    def __init__(self, capabilities: Capability, timing: EventTiming = TIMING) -> None:
         """Make a publisher.
 
         Args:
@@ -78,7 +79,7 @@ class EventPublisher:
 
     def attach(self, driver: Driver) -> None:
         """Send through this driver, which is open on the running loop, from now on."""
-        if not self.is_enabled or driver is self._driver or not isinstance(driver, SupportsEvents):
+        if not self.is_enabled or not isinstance(driver, SupportsEvents) or driver is self._driver:
             return
         self._driver = driver
         self._loop = asyncio.get_running_loop()

@@ -107,8 +107,11 @@ class EventStream:
         self._queue = queue
         self._hold = hold
         self._store: SupportsEvents | None = None
-        self._position, passed = (None, 0) if after is None else unpack_place(after)
-        self._passed = passed
+        self._position: str | None = None
+        """In the store, of the next batch to read."""
+        self._passed = 0
+        if after is not None:
+            self._position, self._passed = unpack_place(after)
         self._order = Reordering()
         self._ready: deque[Event] = deque()
         self._place = after

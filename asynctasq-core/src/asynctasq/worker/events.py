@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asynctasq.contracts.capabilities import Capability, News
 from asynctasq.contracts.driver import Driver
-from asynctasq.dispatch.event_publisher import EventPublisher, EventTiming
+from asynctasq.dispatch.event_publisher import TIMING, EventPublisher, EventTiming
 from asynctasq.events import EventKind, Fact, Rank, enqueued_fact, order_of
 from asynctasq.message import Lease, State
 from asynctasq.settlement import (
@@ -43,7 +43,7 @@ class WorkerEvents(EventPublisher):
     """Publishes what one worker does."""
 
     def __init__(
-        self, capabilities: Capability, *, worker: str, timing: EventTiming = EventTiming()
+        self, capabilities: Capability, *, worker: str, timing: EventTiming = TIMING
     ) -> None:
         """Make the events of one worker.
 

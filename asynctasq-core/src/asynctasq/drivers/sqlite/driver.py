@@ -39,6 +39,7 @@ from asynctasq.drivers.sqlite.codec import VALUE_LIMIT
 from asynctasq.drivers.sqlite.database import inspect_file, migrate, schema_state
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
+from asynctasq.drivers.sqlite.event_calls import EventCalls
 from asynctasq.drivers.sqlite.id_search import MatchIds
 from asynctasq.drivers.sqlite.metric_calls import MetricCalls
 from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
@@ -58,7 +59,7 @@ MANY = 200
 """Number of messages that SQLite writes in about a millisecond."""
 
 
-class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
+class SqliteDriver(ScheduleCalls, MetricCalls, EventCalls, DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
     Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
@@ -75,6 +76,7 @@ class SqliteDriver(ScheduleCalls, MetricCalls, DriverDefaults):
         | Capability.STATE
         | Capability.SCHEDULES
         | Capability.METRICS
+        | Capability.EVENTS
     )
     dialect = "sqlite"
     plans_when_open = False
