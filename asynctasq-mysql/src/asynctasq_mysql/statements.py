@@ -17,6 +17,7 @@ from asynctasq.driverkit.sql import read_queries
 TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
     "limits", "ended", "steps", "brokered", "task_counts", "metric_sources", "recent_outcomes", "timetable",
+    "event_streams", "event_batches",
 )  # fmt: skip
 FILES = (
     "enqueue",
@@ -30,6 +31,7 @@ FILES = (
     "brokered",
     "metrics",
     "schedules",
+    "events",
 )
 
 _FOLDER = files("asynctasq_mysql") / "sql"
@@ -179,7 +181,7 @@ class Statements(TableStatements):
 
     def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
         names = {table: f"{prefix}{table}" for table in TABLES}
-        schemas = ("schema_1", "schema_2", "schema_3", "schema_4")
+        schemas = ("schema_1", "schema_2", "schema_3", "schema_4", "schema_5")
         super().__init__(names, *schemas, is_mariadb=is_mariadb)
         (
             self.enqueue,
@@ -193,6 +195,7 @@ class Statements(TableStatements):
             self.brokered,
             self.metrics,
             self.schedules,
+            self.events,
         ) = map(self.read, FILES)
 
 

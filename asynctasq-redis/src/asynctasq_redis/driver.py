@@ -32,6 +32,7 @@ from asynctasq_redis import admin, brokered, inspection, leasing, listing
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
+from asynctasq_redis.event_calls import EventCalls
 from asynctasq_redis.id_search import match_ids
 from asynctasq_redis.metric_calls import MetricCalls
 from asynctasq_redis.schedule_calls import ScheduleCalls
@@ -48,7 +49,7 @@ AT_ONCE = 1000
 _DONE = ord("1")
 
 
-class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
+class RedisDriver(MetricCalls, ScheduleCalls, EventCalls, DriverDefaults):
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
     Accepted messages are as durable as the server is configured to make them (`appendonly`, replicas with
@@ -58,7 +59,12 @@ class RedisDriver(MetricCalls, ScheduleCalls, DriverDefaults):
 
     api_version = 2
     capabilities = (
-        FULL_STORE | Capability.NEWS | Capability.STATE | Capability.METRICS | Capability.SCHEDULES
+        FULL_STORE
+        | Capability.NEWS
+        | Capability.STATE
+        | Capability.METRICS
+        | Capability.SCHEDULES
+        | Capability.EVENTS
     )
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()

@@ -132,10 +132,20 @@ def page_of(
         limit: of the call.
     """
     since = stream.since
-    batches = [EventBatch(Position(since, number).cursor, data) for number, data in rows]
     if limit <= 0:
         return EventPage([], start.cursor)
-    first = rows[0][0] if rows else stream.last + 1
-    last = rows[-1][0] if rows else max(stream.last, start.number)
-    gap = start.since != since or first > start.number + 1
-    return EventPage(batches, Position(since, last).cursor, gap)
+    if not rows:
+        last = max(stream.last, start.number)
+        return EventPage([], Position(since, last).cursor, _is_gap(start, stream, last + 1))
+    first = rows[0][0]
+    batches = [
+        EventBatch(Position(since, number).cursor, data)
+        for place, (number, data) in enumerate(rows)
+        if number
+        == first + place  # a batch that is missing between others is a gap of the next page
+    ]
+    return EventPage(batches, batches[-1].cursor, _is_gap(start, stream, first))
+
+
+def _is_gap(start: Position, stream: Stream, first: int) -> bool:
+    return start.since != stream.since or first > start.number + 1
