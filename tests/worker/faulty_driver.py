@@ -39,6 +39,9 @@ OPTIONAL = [
     "add_metrics",
     "metrics",
     "recent_outcomes",
+    "listening",
+    "publish",
+    "events",
 ]
 
 

@@ -1,7 +1,7 @@
 """The app: the settings, the stores and the dispatcher of one application."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Token
 from functools import partial
@@ -19,6 +19,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.app_scopes import AppScopes
+from asynctasq.dispatch.cancelling import cancel
 from asynctasq.dispatch.connections import ConnectionPool
 from asynctasq.dispatch.dispatcher import AnyDefinition, Dispatcher
 from asynctasq.dispatch.driver_override import driver_to_open, register_app
@@ -26,6 +27,7 @@ from asynctasq.dispatch.messages import MessageFactory
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.stores import Stores
 from asynctasq.errors import ConfigurationError
+from asynctasq.message import CancelOutcome
 from asynctasq.plugins import PluginRegistry
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
@@ -243,7 +245,7 @@ class App:
         """The tasks in the app's store: list, inspect, cancel."""
         from asynctasq.operations import Tasks
 
-        return Tasks(self.driver, self._runtime.codec)
+        return Tasks(self.driver, self._runtime.codec, self._cancel)
 
     @property
     def dead_letters(self) -> "DeadLetters":
@@ -331,6 +333,9 @@ class App:
         driver = await self.driver()
         store = require(driver, Capability.WORKERS, SupportsWorkers, purpose="Listing workers")
         return await store.workers()
+
+    async def _cancel(self, ids: Sequence[bytes]) -> Sequence[CancelOutcome]:
+        return await cancel(await self._dispatcher.stores.default.connection(), ids)
 
     # For the worker, the command line and `asynctasq.testing`.
 

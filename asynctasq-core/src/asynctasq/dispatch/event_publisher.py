@@ -30,6 +30,8 @@ class EventTiming:
 
     look: float = 2.0
     """Time between two questions whether somebody listens."""
+    delay: float = 0.01
+    """Time from the first fact to the question. A loop that ends meanwhile, as in a short program, asks nothing."""
     batch: float = 0.1
     """Time for which facts are collected."""
     failed: float = 1.0
@@ -121,9 +123,13 @@ class EventPublisher:
     def _wake(self) -> None:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop was closed
-                self._loop.call_soon_threadsafe(self._start)
+                self._loop.call_soon_threadsafe(self._start_later)
 
     # Sending, on the loop of the driver.
+
+    def _start_later(self) -> None:
+        if self._loop is not None:
+            self._loop.call_later(self._timing.delay, self._start)
 
     def _start(self) -> None:
         if self._loop is None or (self._sending is not None and not self._sending.done()):
@@ -132,14 +138,20 @@ class EventPublisher:
 
     async def _send(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self.dropped:
                 if not await self._is_heard():
                     return
                 await self._collect()
-                while self._waiting and await self._publish():
+                while (self._waiting or self.dropped) and await self._publish():
                     pass
+                if self._hurry.is_set():
+                    return
                 if not self._waiting:
                     self._is_awake = False  # a fact that comes now wakes the sender again
+        except asyncio.CancelledError:  # the loop ends
+            self.active = False
+            self._waiting.clear()
+            raise
         except Exception:
             logger.exception("Publishing events failed")
             self._pause()

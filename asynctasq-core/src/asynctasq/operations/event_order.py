@@ -20,7 +20,8 @@ class _Entry:
 @record
 class _Held:
     entries: list[_Entry]
-    after: str
+    after: str | None
+    """The position after the batch; None if it is not one of the store."""
     arrived_at: float
 
 
@@ -54,12 +55,12 @@ class Reordering:
     def __len__(self) -> int:
         return len(self._held)
 
-    def add(self, facts: list[Fact], *, after: str, at: float) -> None:
+    def add(self, facts: list[Fact], *, after: str | None, at: float) -> None:
         """Hold a batch.
 
         Args:
             facts: of the batch.
-            after: the position after it.
+            after: the position after it; None for facts that are not in the store.
             at: monotonic time.
         """
         entries = [_Entry(fact) for fact in facts]
@@ -79,6 +80,11 @@ class Reordering:
         A cursor leads to a place after its fact. From there, a fact that has passed others may come again.
         """
         batch = self._held[0]
+        if batch.after is None:
+            self._held.popleft()
+            for entry in batch.entries:
+                yield Placed(entry.fact, pack_place(self._before, self._passed))
+            return
         for number, entry in enumerate(batch.entries, 1):
             if entry.is_passed or number <= self._passed:
                 self._forget(entry)

@@ -198,14 +198,10 @@ class EventStream:
         if page is None:
             return
         now = time.monotonic()
-        gap = page.gap
+        if page.gap:
+            self._order.add([_gap()], after=None if page.batches else page.cursor, at=now)
         for batch in page.batches:
-            unpacked = unpack_batch(batch.data)
-            facts = _with_gap(unpacked, gap=gap)
-            gap = False
-            self._order.add(facts, after=batch.cursor, at=now)
-        if gap:
-            self._order.add([_gap()], after=page.cursor, at=now)
+            self._order.add(_facts(unpack_batch(batch.data)), after=batch.cursor, at=now)
         self._position = page.cursor
 
     async def _call(self, *, limit: int, timeout: float) -> EventPage | None:
@@ -275,10 +271,8 @@ def _gap(missed: int | None = None) -> Fact:
     return Fact(EventKind.GAP, time.time(), attempt=missed)
 
 
-def _with_gap(batch: FactBatch | None, *, gap: bool) -> list[Fact]:
-    """Return the facts of a batch, after a gap if events before them are missing."""
+def _facts(batch: FactBatch | None) -> list[Fact]:
+    """Return the facts of a batch, after a gap if its publisher has dropped some before them."""
     if batch is None:  # damaged, or written by a newer release
         return [_gap()]
-    if gap:
-        return [_gap(), *batch.facts]
     return [_gap(batch.dropped), *batch.facts] if batch.dropped else [*batch.facts]

@@ -12,7 +12,6 @@ from asynctasq.contracts.capabilities import (
     Outcome,
     Page,
     Snapshot,
-    SupportsCancel,
     SupportsInspect,
     SupportsProgress,
     SupportsResults,
@@ -46,9 +45,15 @@ class Tasks:
     refused or could not be reached.
     """
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec) -> None:
+    def __init__(
+        self,
+        driver: Callable[[], Awaitable[Driver]],
+        codec: Codec,
+        cancel: Callable[[Sequence[bytes]], Awaitable[Sequence[CancelOutcome]]],
+    ) -> None:
         self._driver = driver
         self._codec = codec
+        self._cancel = cancel
 
     async def page(
         self,
@@ -132,9 +137,7 @@ class Tasks:
             ValueError: an id is not a UUID.
         """
         ids = [id_from_text(task_id) for task_id in task_ids]
-        driver = await self._driver()
-        store = require(driver, Capability.CANCEL, SupportsCancel, purpose="Cancelling tasks")
-        return await store.cancel(ids)
+        return await self._cancel(ids)
 
     async def _details(
         self, driver: Driver, snapshot: Snapshot, outcome: Outcome | None

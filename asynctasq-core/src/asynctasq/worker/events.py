@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from asynctasq.contracts.capabilities import Capability, News
 from asynctasq.contracts.driver import Driver
-from asynctasq.dispatch.event_publisher import TIMING, EventPublisher, EventTiming
+from asynctasq.dispatch.event_publisher import EventPublisher, EventTiming
 from asynctasq.events import EventKind, Fact, Rank, enqueued_fact, order_of
 from asynctasq.message import Lease, State
 from asynctasq.settlement import (
@@ -30,6 +30,7 @@ from asynctasq.worker.tally import has_completed
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities.schedules import Firing
 
+AT_ONCE = EventTiming(delay=0.0)
 _ENDS: dict[type[Settlement], EventKind] = {
     Complete: EventKind.COMPLETED,
     Retry: EventKind.RETRIED,
@@ -43,7 +44,7 @@ class WorkerEvents(EventPublisher):
     """Publishes what one worker does."""
 
     def __init__(
-        self, capabilities: Capability, *, worker: str, timing: EventTiming = TIMING
+        self, capabilities: Capability, *, worker: str, timing: EventTiming = AT_ONCE
     ) -> None:
         """Make the events of one worker.
 
