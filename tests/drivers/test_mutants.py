@@ -16,7 +16,7 @@ from asynctasq.drivers.memory.brokered import StateStore as Store
 from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 from asynctasq.errors import BodyCorrupt
-from tests.drivers import metric_mutants, schedule_mutants, state_mutants
+from tests.drivers import event_mutants, metric_mutants, schedule_mutants, state_mutants
 from tests.drivers.driver_mutants import MUTANTS as DRIVER_MUTANTS
 from tests.drivers.driver_mutants import mutated
 from tests.drivers.mutants import MUTANTS, driver_of
@@ -27,7 +27,7 @@ from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 
 pytestmark = pytest.mark.sampled(4)
 
-for module in (metric_mutants, schedule_mutants, state_mutants):
+for module in (event_mutants, metric_mutants, schedule_mutants, state_mutants):
     assert module  # it registers its mutants
 
 TIMEOUT = 5.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asynctasq import Reject, Retry, Snooze, State, current_task, task
+from asynctasq import Reject, Retry, Snooze, State, Worker, current_task, task
 from asynctasq.conformance.harness import let_tidy
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.errors import DriverError, DriverUnavailable
@@ -42,7 +42,7 @@ async def adds(number: int) -> int:
 @task(name="shop:retries")
 async def retries() -> None:
     if not current_task().attempt:
-        raise Retry("again", delay=0)
+        raise Retry(delay=0)
 
 
 @task(name="shop:fails", max_attempts=1)
@@ -59,7 +59,7 @@ async def rejects() -> None:
 async def snoozes() -> None:
     if not probe().log:
         probe().note("snoozed")
-        raise Snooze(0)
+        raise Snooze(0.01)
 
 
 @task(name="shop:reports")
@@ -72,16 +72,23 @@ async def reports() -> None:
 async def read(events: EventStream, until: Callable[[list[Event]], bool]) -> list[Event]:
     """Return the events up to the one after which a condition holds."""
     found: list[Event] = []
-    async with asyncio.timeout(PATIENCE):
-        async for event in events:
-            found.append(event)
-            if until(found):
-                break
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for event in events:
+                found.append(event)
+                if until(found):
+                    break
+    except TimeoutError:
+        raise AssertionError(f"only these came: {found}") from None
     return found
 
 
 def ended(count: int) -> Callable[[list[Event]], bool]:
     return lambda found: sum(event.kind in ENDS for event in found) >= count
+
+
+def any_event(found: list[Event]) -> bool:
+    return bool(found)
 
 
 def kinds_of(found: Collection[Event], task_id: str | None = None) -> list[str]:
@@ -123,9 +130,9 @@ async def test_events_of_a_task_come_in_the_order_of_its_states(stage: Stage) ->
 async def test_progress_is_an_event(stage: Stage) -> None:
     async with stage.app.events(kinds={"progress", "completed"}) as events, stage.worker():
         await reports().dispatch()
-        [reported] = await read(events, lambda found: bool(found))
+        [reported] = await read(events, any_event)
         stage.flag("go on").set()
-        [completed] = await read(events, lambda found: bool(found))
+        [completed] = await read(events, any_event)
     assert (reported.kind, reported.progress) == ("progress", {"half": 0.5})
     assert completed.kind is EventKind.COMPLETED
 
@@ -135,7 +142,7 @@ async def test_worker_reports_its_start_and_stop(stage: Stage) -> None:
         async with stage.worker(worker_id="w1"):
             await adds(1).dispatch()
             await read(events, ended(1))
-        [stopped] = await read(events, lambda found: bool(found))
+        [stopped] = await read(events, any_event)
     assert (stopped.kind, stopped.worker, stopped.task_id) == ("worker_stopped", "w1", None)
 
 
@@ -175,7 +182,7 @@ async def test_listener_that_comes_back_gets_what_it_missed(stage: Stage) -> Non
 async def test_listener_that_comes_back_too_late_is_told_of_a_gap(stage: Stage) -> None:
     async with stage.app.events() as events:
         await adds(1).dispatch()
-        [first] = await read(events, lambda found: bool(found))
+        [first] = await read(events, any_event)
     driver = await stage.driver()
     driver.clock_offset += 700.0
     async with stage.app.events(after=first.cursor) as events:
@@ -266,8 +273,6 @@ async def test_events_of_a_killed_worker_end_with_the_loss_of_its_lease(
         await let_tidy(driver)
         # The driver that reclaims a lease reports it to the worker beside it.
         monkeypatch.setenv("KILL_TEST_MODE", "calm")
-        from asynctasq import Worker
-
         await Worker(app=app, burst=True, handle_signals=False).start()
         found += await read(events, ended(1))
         assert await handle.status() is State.COMPLETED

@@ -227,7 +227,10 @@ class EventPublisher:
         now = time.monotonic()
         if now >= self._logged_at + self._timing.remind:
             self._logged_at = now
-            logger.warning("Could not publish events; tasks are not affected: %s", error)
+            # Without a listener, nobody misses them. A program that ends may have closed its store already.
+            was_heard = now < self._heard_at + LISTENING_SECONDS
+            level = logging.WARNING if was_heard else logging.INFO
+            logger.log(level, "Could not publish events; tasks are not affected: %s", error)
 
     async def finish(self) -> None:
         """Publish the last facts, for a second at most, and record no others."""
