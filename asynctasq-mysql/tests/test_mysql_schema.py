@@ -44,11 +44,11 @@ async def test_a_migration_creates_all_tables_and_does_nothing_the_second_time(
     planned = await driver.migrate(dry_run=True)
     assert len(planned) == len(TABLES) + 1  # and the version
     assert execute(database, "SHOW TABLES") == []
-    assert await driver.migrate() == ["schema_1", "schema_2", "schema_3", "schema_4"]
+    assert await driver.migrate() == ["schema_1", "schema_2", "schema_3", "schema_4", "schema_5"]
     assert await driver.migrate() == []
     assert await driver.migrate(dry_run=True) == []
     state = await driver.schema()
-    assert (state.current, state.needed, state.oldest) == (4, 4, 1)
+    assert (state.current, state.needed, state.oldest) == (5, 5, 1)
     assert len(execute(database, "SHOW TABLES")) == len(TABLES)
 
 
@@ -68,7 +68,7 @@ async def test_drivers_that_migrate_at_once_take_turns(database: str) -> None:
         [],
         [],
         [],
-        ["schema_1", "schema_2", "schema_3", "schema_4"],
+        ["schema_1", "schema_2", "schema_3", "schema_4", "schema_5"],
     ]
 
 
@@ -84,7 +84,13 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
     planned = await MySQLDriver(database).migrate(dry_run=True)
     assert planned[:-1] == texts[made:]
     assert planned[-1].startswith("INSERT INTO `asynctasq_meta`")
-    assert await MySQLDriver(database).migrate() == ["schema_1", "schema_2", "schema_3", "schema_4"]
+    assert await MySQLDriver(database).migrate() == [
+        "schema_1",
+        "schema_2",
+        "schema_3",
+        "schema_4",
+        "schema_5",
+    ]
     async with opened(MySQLDriver(database)) as driver:
         await driver.enqueue([message()])
         assert await driver.migrate() == []
@@ -93,11 +99,11 @@ async def test_a_migration_that_was_killed_goes_on_where_it_stopped(
 
 async def test_tables_of_a_newer_release_are_used_if_it_says_so(database: str) -> None:
     await MySQLDriver(database).migrate()
-    execute(database, "UPDATE asynctasq_meta SET version = 5, usable_from = 1")
+    execute(database, "UPDATE asynctasq_meta SET version = 6, usable_from = 1")
     async with opened(MySQLDriver(database)) as driver:
         assert await driver.migrate() == []
-        assert (await driver.schema()).current == 5
-    execute(database, "UPDATE asynctasq_meta SET usable_from = 5")
+        assert (await driver.schema()).current == 6
+    execute(database, "UPDATE asynctasq_meta SET usable_from = 6")
     with pytest.raises(DriverError, match="Upgrade asynctasq"):
         await MySQLDriver(database).open()
 
@@ -112,7 +118,24 @@ async def test_tables_of_the_release_before_are_used_until_the_migration(databas
         assert await driver.progress([delivery.message.id]) == [None]
         with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
             await driver.marks([delivery.message.id])
-    assert await driver.migrate() == ["schema_2", "schema_3", "schema_4"]
+    assert await driver.migrate() == ["schema_2", "schema_3", "schema_4", "schema_5"]
+
+
+async def test_tables_without_events_have_no_listener(database: str) -> None:
+    driver = MySQLDriver(database)
+    await driver.migrate()
+    tables = "DROP TABLE asynctasq_event_streams, asynctasq_event_batches"
+    execute(database, "UPDATE asynctasq_meta SET version = 4", tables)
+    async with opened(driver):
+        assert not await driver.listening()
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.events(None)
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.publish(b"events", 1)
+    assert await driver.migrate() == ["schema_5"]
+    async with opened(driver):
+        await driver.events(None)
+        assert await driver.listening()
 
 
 async def test_a_prefix_separates_stores_of_one_database(database: str) -> None:

@@ -39,7 +39,7 @@ async def test_a_database_without_tables_is_refused(empty: str) -> None:
     with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
         await driver.open()
     state = await driver.schema()
-    assert (state.current, state.needed, state.oldest) == (0, 4, 1)
+    assert (state.current, state.needed, state.oldest) == (0, 5, 1)
 
 
 async def test_a_dry_run_changes_nothing_and_names_every_statement(empty: str) -> None:
@@ -51,13 +51,13 @@ async def test_a_dry_run_changes_nothing_and_names_every_statement(empty: str) -
         for statement in statements:
             await connection.execute(statement)
     await connection.close()
-    assert (await driver.schema()).current == 4
+    assert (await driver.schema()).current == 5
     assert await driver.migrate() == []
 
 
 async def test_several_processes_migrate_at_once(empty: str) -> None:
     steps = await asyncio.gather(*(PostgresDriver(empty).migrate() for _ in range(4)))
-    assert sum(map(len, steps)) == 4
+    assert sum(map(len, steps)) == 5
     async with opened(PostgresDriver(empty)) as driver:
         assert await driver.migrate() == []
         await driver.enqueue([message()])
@@ -70,7 +70,7 @@ async def test_a_migration_that_fails_half_way_leaves_nothing(empty: str) -> Non
         await driver.migrate()
     assert (await driver.schema()).current == 0
     await execute(empty, "DROP TABLE asynctasq.metrics")
-    assert len(await driver.migrate()) == 4
+    assert len(await driver.migrate()) == 5
     async with opened(driver):
         await driver.enqueue([message()])
 
@@ -107,7 +107,7 @@ async def test_a_killed_migration_leaves_nothing(empty: str) -> None:
         )
     await connection.close()
     await asyncio.gather(migration, return_exceptions=True)
-    assert (await driver.schema()).current in {0, 1, 2, 3, 4}
+    assert (await driver.schema()).current in {0, 1, 2, 3, 4, 5}
     await driver.migrate()
     async with opened(driver):
         await driver.enqueue([message()])
@@ -116,10 +116,10 @@ async def test_a_killed_migration_leaves_nothing(empty: str) -> None:
 async def test_tables_of_a_newer_release_are_used_if_it_permits(empty: str) -> None:
     driver = PostgresDriver(empty)
     await driver.migrate()
-    await execute(empty, "UPDATE asynctasq.meta SET version = 5, usable_from = 1")
+    await execute(empty, "UPDATE asynctasq.meta SET version = 6, usable_from = 1")
     async with opened(driver):
         await driver.enqueue([message()])
-    await execute(empty, "UPDATE asynctasq.meta SET usable_from = 5")
+    await execute(empty, "UPDATE asynctasq.meta SET usable_from = 6")
     with pytest.raises(DriverError, match="Upgrade asynctasq"):
         await driver.open()
 
@@ -135,6 +135,23 @@ async def test_tables_of_the_release_before_are_used_until_the_migration(empty: 
         assert await driver.progress([delivery.message.id]) == [None]
         with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
             await driver.marks([delivery.message.id])
+
+
+async def test_tables_without_events_have_no_listener(empty: str) -> None:
+    driver = PostgresDriver(empty)
+    await driver.migrate()
+    await execute(empty, "DROP TABLE asynctasq.event_streams, asynctasq.event_batches")
+    await execute(empty, "UPDATE asynctasq.meta SET version = 4")
+    async with opened(driver):
+        assert not await driver.listening()
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.events(None)
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.publish(b"events", 1)
+    assert await driver.migrate() == ["pass events on to listeners"]
+    async with opened(driver):
+        await driver.events(None)
+        assert await driver.listening()
 
 
 async def test_two_schemas_and_prefixes_share_a_database(empty: str) -> None:
