@@ -126,6 +126,23 @@ async def test_tables_of_the_release_before_are_used_until_the_migration(databas
     assert await driver.migrate() == STEPS[1:]
 
 
+async def test_tables_without_events_have_no_listener(database: str) -> None:
+    driver = MySQLDriver(database)
+    await driver.migrate()
+    tables = "DROP TABLE asynctasq_event_streams, asynctasq_event_batches"
+    execute(database, "UPDATE asynctasq_meta SET version = 5", tables)
+    async with opened(driver):
+        assert not await driver.listening()
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.events(None)
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.publish(b"events", 1)
+    assert await driver.migrate() == STEPS[5:]
+    async with opened(driver):
+        await driver.events(None)
+        assert await driver.listening()
+
+
 async def test_a_prefix_separates_stores_of_one_database(database: str) -> None:
     one, two = (MySQLDriver(database, table_prefix=prefix) for prefix in ("", "shop_"))
     await one.migrate()

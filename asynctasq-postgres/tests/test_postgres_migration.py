@@ -144,6 +144,23 @@ async def test_tables_of_the_release_before_are_used_until_the_migration(empty: 
             await driver.request_workers(["w"], WorkerRequest.STOP)
 
 
+async def test_tables_without_events_have_no_listener(empty: str) -> None:
+    driver = PostgresDriver(empty)
+    await driver.migrate()
+    await execute(empty, "DROP TABLE asynctasq.event_streams, asynctasq.event_batches")
+    await execute(empty, "UPDATE asynctasq.meta SET version = 5")
+    async with opened(driver):
+        assert not await driver.listening()
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.events(None)
+        with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
+            await driver.publish(b"events", 1)
+    assert await driver.migrate() == ["pass events on to listeners"]
+    async with opened(driver):
+        await driver.events(None)
+        assert await driver.listening()
+
+
 async def test_two_schemas_and_prefixes_share_a_database(empty: str) -> None:
     drivers = [
         PostgresDriver(empty),

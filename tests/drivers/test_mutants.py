@@ -17,6 +17,7 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.drivers.sqlite.outbox import SqliteOutbox
 from asynctasq.errors import BodyCorrupt
 from tests.drivers import (
+    event_mutants,
     metric_mutants,
     move_mutants,
     schedule_mutants,
@@ -34,6 +35,7 @@ from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 pytestmark = pytest.mark.sampled(4)
 
 for module in (
+    event_mutants,
     metric_mutants,
     move_mutants,
     schedule_mutants,

@@ -42,6 +42,9 @@ OPTIONAL = [
     "add_metrics",
     "metrics",
     "recent_outcomes",
+    "listening",
+    "publish",
+    "events",
 ]
 
 

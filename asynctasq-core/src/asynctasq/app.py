@@ -1,7 +1,7 @@
 """The app: the settings, the stores and the dispatcher of one application."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Token
 from functools import partial
@@ -19,6 +19,7 @@ from asynctasq.contracts.capabilities import (
 )
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.app_scopes import AppScopes
+from asynctasq.dispatch.cancelling import cancel
 from asynctasq.dispatch.connections import ConnectionPool
 from asynctasq.dispatch.dispatcher import AnyDefinition, Dispatcher
 from asynctasq.dispatch.driver_override import driver_to_open, register_app
@@ -26,13 +27,22 @@ from asynctasq.dispatch.messages import MessageFactory
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.stores import Stores
 from asynctasq.errors import ConfigurationError
+from asynctasq.message import CancelOutcome
 from asynctasq.plugins import PluginRegistry
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
 
 if TYPE_CHECKING:
     from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
-    from asynctasq.operations import DeadLetters, Metrics, OutboxMessages, Queues, Schedules, Tasks
+    from asynctasq.operations import (
+        DeadLetters,
+        EventStream,
+        Metrics,
+        OutboxMessages,
+        Queues,
+        Schedules,
+        Tasks,
+    )
     from asynctasq.operations.audit import Audit
 
 T = TypeVar("T")
@@ -243,7 +253,7 @@ class App:
         """The tasks in the app's store: list, inspect, cancel."""
         from asynctasq.operations import Tasks
 
-        return Tasks(self.driver, self._runtime.codec, self._audit)
+        return Tasks(self.driver, self._runtime.codec, self._cancel, self._audit)
 
     @property
     def dead_letters(self) -> "DeadLetters":
@@ -265,6 +275,46 @@ class App:
         from asynctasq.operations.metrics import Metrics
 
         return Metrics(self.driver)
+
+    def events(
+        self,
+        *,
+        kinds: Collection[str] | None = None,
+        task: str | None = None,
+        queue: str | None = None,
+        after: str | None = None,
+        hold: float = 30.0,
+    ) -> "EventStream":
+        """Return what happens to the tasks of the app's store, live, as an asynchronous iterator.
+
+            async for event in app.events(kinds={"completed", "dead"}, task="shop:*"):
+                print(event.kind, event.task, event.task_id, event.seconds)
+
+        Events are published while somebody listens. They begin within two seconds of the first listener. Those of
+        one task come in the order of its states. A gap, which no filter leaves out, says that events are missing.
+
+        Args:
+            kinds: only events of these kinds, such as `completed`; see `EventKind`.
+            task: only tasks of this name, or of a pattern such as `shop:*`.
+            queue: only tasks of this queue.
+            after: cursor of the last event that you have handled. Without it, the stream begins at the present.
+            hold: seconds for which events are published and kept after you stopped to listen, so that you can
+                come back with a cursor and miss nothing; 30 to 600.
+
+        Raises:
+            ValueError: an argument is not valid.
+        """
+        from asynctasq.operations.events import EventStream
+
+        return EventStream(
+            self.driver,
+            self._runtime.codec,
+            kinds=kinds,
+            task=task,
+            queue=queue,
+            after=after,
+            hold=hold,
+        )
 
     @property
     def outbox(self) -> "OutboxMessages":
@@ -321,6 +371,9 @@ class App:
             purpose="Requesting something of workers",
         )
         return await store.request_workers(ids, request)
+
+    async def _cancel(self, ids: Sequence[bytes]) -> Sequence[CancelOutcome]:
+        return await cancel(await self._dispatcher.stores.default.connection(), ids)
 
     # For the worker, the command line and `asynctasq.testing`.
 

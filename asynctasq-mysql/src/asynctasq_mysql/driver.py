@@ -40,6 +40,7 @@ from asynctasq_mysql import (
 from asynctasq_mysql.addresses import described
 from asynctasq_mysql.connections import Connections
 from asynctasq_mysql.enqueueing import enqueue
+from asynctasq_mysql.event_calls import EventCalls
 from asynctasq_mysql.id_search import match_ids
 from asynctasq_mysql.metric_calls import MetricCalls
 from asynctasq_mysql.opening import open_store
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
     from asynctasq_mysql.outbox import MySQLOutbox
 
 
-class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
+class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, WorkerCalls, EventCalls, DriverDefaults):
     """Messages in a database of MySQL (8.0.19 or later) or MariaDB (10.6 or later).
 
     Accepted messages are as durable as the server is configured to make them (see docs/mysql.md). The arguments
@@ -73,6 +74,7 @@ class MySQLDriver(StateCalls, MetricCalls, ScheduleCalls, WorkerCalls, DriverDef
         | Capability.STATE
         | Capability.METRICS
         | Capability.MOVE
+        | Capability.EVENTS
         | Capability.SCHEDULES
         | Capability.WORKER_REQUESTS
     )

@@ -18,6 +18,7 @@ TABLES = (
     "meta", "namespaces", "queues", "messages", "owners", "unique_keys", "workers", "upkeep", "edges", "lanes",
     "limits", "ended", "steps", "brokered", "task_counts", "metric_sources", "recent_outcomes", "timetable",
     "worker_requests",
+    "event_streams", "event_batches",
 )  # fmt: skip
 FILES = (
     "enqueue",
@@ -31,6 +32,7 @@ FILES = (
     "brokered",
     "metrics",
     "schedules",
+    "events",
 )
 
 _FOLDER = files("asynctasq_mysql") / "sql"
@@ -180,7 +182,7 @@ class Statements(TableStatements):
 
     def __init__(self, prefix: str, *, is_mariadb: bool) -> None:
         names = {table: f"{prefix}{table}" for table in TABLES}
-        schemas = ("schema_1", "schema_2", "schema_3", "schema_4", "schema_5")
+        schemas = ("schema_1", "schema_2", "schema_3", "schema_4", "schema_5", "schema_6")
         super().__init__(names, *schemas, is_mariadb=is_mariadb)
         (
             self.enqueue,
@@ -194,6 +196,7 @@ class Statements(TableStatements):
             self.brokered,
             self.metrics,
             self.schedules,
+            self.events,
         ) = map(self.read, FILES)
 
 

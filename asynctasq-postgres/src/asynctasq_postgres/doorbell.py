@@ -29,6 +29,11 @@ def channel_of(server: Server) -> str:
     return f"{server.names.schema}.{server.names.prefix}"
 
 
+def event_topic(namespace: int) -> str:
+    """Return the notification about events of a namespace, given its number."""
+    return f"e{namespace}"
+
+
 class Doorbell:
     """Sends the notifications of one opened driver, from a task that ends when there is nothing to send."""
 
@@ -38,6 +43,8 @@ class Doorbell:
         self._queues: dict[str, None] = {}
         self._numbers: dict[int, None] = {}
         self._ended: dict[bytes, None] = {}
+        self._published: int | None = None
+        """The namespace in which events were published."""
         self._task: asyncio.Task[None] | None = None
         self._has_sleepers = True
         """True if the last call that added a message found a process that sleeps; at first, one is expected."""
@@ -74,9 +81,14 @@ class Doorbell:
         self._ended.update(dict.fromkeys(ended))
         self._begin()
 
+    def tell_listeners(self, namespace: int) -> None:
+        """Wake processes that wait for events of a namespace, given its number."""
+        self._published = namespace
+        self._begin()
+
     @property
     def _is_asked(self) -> bool:
-        return bool(self._numbers or self._queues or self._ended)
+        return bool(self._numbers or self._queues or self._ended or self._published is not None)
 
     def _begin(self) -> None:
         if self._task is None and self._is_asked:
@@ -88,8 +100,11 @@ class Doorbell:
                 queues, self._queues = list(self._queues), {}
                 numbers, self._numbers = list(self._numbers), {}
                 ended, self._ended = list(self._ended), {}
+                published, self._published = self._published, None
                 try:
                     await self._notify(queues, numbers, ended)
+                    if published is not None:
+                        await self._server.rows("notify", self.channel, event_topic(published))
                 except DriverError as error:
                     # Sleepers look once a second.
                     log.debug("A notification was not sent: %s", error)
@@ -113,6 +128,7 @@ class Doorbell:
     async def stop(self) -> None:
         """Send nothing more."""
         self._queues, self._numbers, self._ended = {}, {}, {}
+        self._published = None
         task, self._task = self._task, None
         if task is None or task.get_loop() is not asyncio.get_running_loop():
             return

@@ -33,6 +33,7 @@ from asynctasq.settlement import Complete, LeaseState, Reason, Settled, Settleme
 from asynctasq_postgres import brokered, editing, inspection, letters, settling, transactions
 from asynctasq_postgres.adding import add
 from asynctasq_postgres.enqueueing import VALUE_LIMIT
+from asynctasq_postgres.event_calls import EventCalls
 from asynctasq_postgres.id_search import match_ids
 from asynctasq_postgres.listing import Listing, read_page
 from asynctasq_postgres.metric_calls import MetricCalls
@@ -61,7 +62,9 @@ LISTINGS = {
 }
 
 
-class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
+class PostgresDriver(
+    StateCalls, ScheduleCalls, MetricCalls, WorkerCalls, EventCalls, DriverDefaults
+):
     """Messages in tables of a PostgreSQL database (13 or later).
 
     The arguments are the fields of `PostgresSettings`. An argument that is None has its value from the URL, or its
@@ -80,6 +83,7 @@ class PostgresDriver(StateCalls, ScheduleCalls, MetricCalls, WorkerCalls, Driver
         | Capability.WORKER_REQUESTS
         | Capability.METRICS
         | Capability.MOVE
+        | Capability.EVENTS
     )
     dialect = "postgresql"
     plans_when_open = True

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.driverkit.times import micros
 from asynctasq_postgres.connections import CLOSE_SECONDS, Connection, abandon, connect
-from asynctasq_postgres.doorbell import channel_of
+from asynctasq_postgres.doorbell import channel_of, event_topic
 from asynctasq_postgres.errors import FAILURES
 from asynctasq_postgres.server import Server
 from asynctasq_postgres.timing import ListenerTiming
@@ -40,7 +40,7 @@ class Waiter:
 
     def __init__(self) -> None:
         self.topics: frozenset[bytes | int] = frozenset()
-        """Numbers of queues, or IDs of messages."""
+        """Numbers of queues, IDs of messages, or a notification about events."""
         self.notified = False
         self.event = asyncio.Event()
 
@@ -162,6 +162,24 @@ class Listener:
             return 0.0 if has_ended else float("inf")
 
         await self._wait(look, timeout, eases=False)
+
+    async def wait_for_events(
+        self, namespace: int, look: Callable[[], Coroutine[Any, Any, bool]], timeout: float
+    ) -> None:
+        """Return when there are events of a namespace, or after `timeout` seconds.
+
+        Args:
+            namespace: its number.
+            look: returns whether there are some.
+            timeout: seconds.
+        """
+        topics = frozenset([event_topic(namespace).encode()])
+
+        async def look_for(waiter: Waiter) -> float:
+            waiter.topics = topics
+            return 0.0 if await look() else float("inf")
+
+        await self._wait(look_for, timeout, eases=False)
 
     @property
     def _listens(self) -> bool:
@@ -322,6 +340,8 @@ def _pause(ready: bool, until: int | None) -> float:
 
 def _topics(payload: str) -> frozenset[bytes | int]:
     """Return what a notification is about; nothing if it is not one of ours."""
+    if payload.startswith("e"):
+        return frozenset([payload.encode()])
     try:
         if payload.startswith("q"):
             return frozenset(int(key) for key in payload[1:].split(","))

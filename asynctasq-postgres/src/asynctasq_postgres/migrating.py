@@ -21,6 +21,7 @@ STEPS = (
     ("keep counts of workers", ("metrics_3",)),
     ("keep schedules", ("schedules_4",)),
     ("keep requests about workers", ("worker_requests_5",)),
+    ("pass events on to listeners", ("events_6",)),
 )  # fmt: skip
 """Names of the steps, each with its files. A step is never changed once it was released."""
 OLDEST = 1

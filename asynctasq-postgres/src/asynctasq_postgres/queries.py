@@ -87,6 +87,12 @@ def metric_queries(names: Names) -> Mapping[str, str]:
     return {name: names.applied(sql) for name, sql in read_queries(_FOLDER, "metrics").items()}
 
 
+@lru_cache(16)
+def event_queries(names: Names) -> Mapping[str, str]:
+    """Return the statements about events, by name."""
+    return {name: names.applied(sql) for name, sql in read_queries(_FOLDER, "events").items()}
+
+
 def _durability(level: str) -> str:
     return f"(SELECT set_config('synchronous_commit', '{level}', true)) AS durability"
 

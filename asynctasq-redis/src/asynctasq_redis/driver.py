@@ -32,6 +32,7 @@ from asynctasq_redis import admin, brokered, editing, inspection, leasing, listi
 from asynctasq_redis.addresses import described
 from asynctasq_redis.codec import BODY_LIMIT, text_bytes, token_of
 from asynctasq_redis.enqueueing import enqueue, enqueue_one, is_simple
+from asynctasq_redis.event_calls import EventCalls
 from asynctasq_redis.id_search import match_ids
 from asynctasq_redis.metric_calls import MetricCalls
 from asynctasq_redis.schedule_calls import ScheduleCalls
@@ -49,7 +50,7 @@ AT_ONCE = 1000
 _DONE = ord("1")
 
 
-class RedisDriver(MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
+class RedisDriver(MetricCalls, ScheduleCalls, WorkerCalls, EventCalls, DriverDefaults):
     """Messages in a Redis or Valkey server, from 6.2 on; also by Sentinel, or in a cluster.
 
     Accepted messages are as durable as the server is configured to make them (`appendonly`, replicas with
@@ -66,6 +67,7 @@ class RedisDriver(MetricCalls, ScheduleCalls, WorkerCalls, DriverDefaults):
         | Capability.SCHEDULES
         | Capability.WORKER_REQUESTS
         | Capability.MOVE
+        | Capability.EVENTS
     )
     max_message_bytes: int | None = BODY_LIMIT
     listener_timing = ListenerTiming()

@@ -85,6 +85,9 @@ class Listener:
 
         await self._wait(frozenset(b"r" + one for one in ids), look_together, timeout)
 
+    async def wait_for_events(self, look: Look, timeout: float) -> None:
+        await self._wait(frozenset([b"e"]), look, timeout)
+
     async def _any_ended(self, ids: Sequence[bytes], look: LookForEnds) -> bool:
         """Look once for all waiters that came while another look was under way; one of them does it."""
         shared = self._next_look

@@ -12,6 +12,7 @@ _DAMAGE = ("common", "damage")
 _FACTS = ("common", "facts")
 _COUNTS = ("common", "counts")
 _SCHEDULE = ("common", "schedule")
+_STREAM = ("common", "stream")
 _UPKEEP = (*_DAMAGE, "task", "upkeep")
 _SHARED = {
     "reserve": (*_UPKEEP, "adopt", "recount", "schedule", "sweep"),
@@ -41,6 +42,9 @@ _SHARED = {
     "find_schedules": _SCHEDULE,
     "list_schedules": _SCHEDULE,
     "change_schedules": _SCHEDULE,
+    "events": _STREAM,
+    "events_look": _STREAM,
+    "publish": _STREAM,
 }
 """The files that precede a script. For all other scripts, that is `common`."""
 _PLAIN = frozenset({"reserve", "settle"})

@@ -25,7 +25,7 @@ ADDING = frozenset({"enqueue", "enqueue_one", "requeue", "edit", "fire", "put_sc
 REPLICATED = ADDING | {"settle", "change_schedules"}
 """Scripts after which `wait_replicas` waits."""
 NOT_AGAIN = frozenset(
-    {"settle", "cancel", "requeue", "delete_dead", "purge", "fire", "change_schedules"}
+    {"settle", "cancel", "requeue", "delete_dead", "purge", "fire", "change_schedules", "publish"}
 )
 """Scripts with another answer the second time: only their caller can decide to repeat them."""
 EVICTION_SAFE = "noeviction"

@@ -30,6 +30,7 @@ from asynctasq.config.sources import DEBUG
             "List, retry and delete messages of the outbox.",
         ),
         "stats": ("asynctasq.cli.stats:command", "Show counts, run times and waiting times."),
+        "events": ("asynctasq.cli.events:command", "Print what happens to tasks, live."),
         "top": ("asynctasq.cli.top:command", "Watch queues, workers and running tasks."),
         "doctor": ("asynctasq.cli.doctor:command", "Check whether everything needed is there."),
         "metrics": ("asynctasq.cli.metrics:command", "Serve metrics of a store to Prometheus."),

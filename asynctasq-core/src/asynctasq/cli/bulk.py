@@ -10,9 +10,11 @@ from asynctasq.cli.exit_codes import ExitCode
 from asynctasq.cli.known_queues import note_unknown_queue
 from asynctasq.cli.operator_commands import (
     Store,
-    complete_queue,
     confirm,
     count_of,
+)
+from asynctasq.cli.options import (
+    complete_queue,
     print_json,
 )
 from asynctasq.cli.retrying import progress_bar

@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, str] = {
         f"To start a worker: {START}",
     ),
     **dict.fromkeys(
-        ("status", "stats", "inspect", "info", "monitor", "events", "flower"),
+        ("status", "stats", "inspect", "info", "monitor", "flower"),
         "To inspect a store: asynctasq queues, asynctasq tasks or asynctasq workers",
     ),
     **dict.fromkeys(

@@ -9,9 +9,8 @@ import click
 from asynctasq.cli.bulk import Selection, run_bulk, selection_options, selects
 from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.ids import ALL_TASKS, read_ids, resolve_ids
-from asynctasq.cli.operator_commands import (
-    OperatorCommand,
-    Store,
+from asynctasq.cli.operator_commands import OperatorCommand, Store
+from asynctasq.cli.options import (
     complete_queue,
     print_json,
     store_options,

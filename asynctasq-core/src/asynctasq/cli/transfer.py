@@ -8,9 +8,11 @@ from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.operator_commands import (
     OperatorCommand,
     Store,
+    count_of,
+)
+from asynctasq.cli.options import (
     app_option,
     complete_queue,
-    count_of,
     driver_option,
     print_json,
     store_options,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeAlias
 
 from asynctasq.conformance.abort_scene import ERROR, SECONDS, Scene, state_of
+from asynctasq.conformance.event_operations import publish_events
 from asynctasq.conformance.harness import MOMENT
 from asynctasq.conformance.schedule_operations import change_schedules, fire_schedules
 from asynctasq.contracts.capabilities import Capability, WorkerInfo
@@ -232,7 +233,7 @@ OPERATIONS: tuple[Operation, ...] = (
     reserve_ready, reserve_what_must_not_run_twice, reserve_after_a_while, reserve_after_the_pause,
     reserve_damaged, extend, end_owner, settle_completions, settle_every_kind, cancel, requeue,
     requeue_edited, delete_dead, edit_waiting, purge, pause_and_resume, tell_of_workers_and_progress, finish_ends, adopt_two, flag_and_note,
-    fire_schedules, change_schedules, request_of_workers, look, open_again,
+    fire_schedules, change_schedules, request_of_workers, publish_events, look, open_again,
 )  # fmt: skip
 ADDING: dict[Operation, Capability] = {
     finish_ends: Capability.STATE,

@@ -1,4 +1,4 @@
-"""The rules of flags beyond a plain queue: transactions, outbox, state stores, schedules, metrics, requests."""
+"""The rules of flags beyond a plain queue, from transactions to changes of waiting messages."""
 
 from collections.abc import Mapping
 
@@ -146,6 +146,28 @@ ADDED_FLAGS: Mapping[str, Mapping[int, str]] = {
             "`expires` is given."
         ),
         96: "Calls that wait for the new queue wake, as they do after an enqueue.",
+    },
+    "Events (EVENTS)": {
+        84: (
+            "`listening` answers True from a call of `events` on until the `hold` of that call is over, at most ten "
+            "minutes. Holds of several calls do not add up: the last to end counts. A call with `limit=0` is such a call, "
+            "and returns at once, with the position that it was given."
+        ),
+        85: (
+            "`events` returns the batches of the namespace after a position, each whole and once, in one order for all "
+            "listeners. A batch never appears before one that was read, also if several publishers commit at once. "
+            "`after=None` is the present. Another `after` that is not a position, and a batch of more than 4 MiB, raise a "
+            "`DriverError`."
+        ),
+        86: (
+            "`events` returns when there are batches, at most a second after a publish by any instance, and after "
+            "`timeout` in any case. It may return early, but not always, and may be cancelled."
+        ),
+        87: (
+            "A batch is kept for ten minutes, unless there are more than 100,000 batches or 64 MiB of them: then the "
+            "oldest are dropped, by `listening` or `publish`, a bounded number at a time. `gap` is true if batches after "
+            "the position were dropped, or if there was a time without a listener since the position was read."
+        ),
     },
 }
 """Rules by the section of the page."""

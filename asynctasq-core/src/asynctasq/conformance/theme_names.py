@@ -30,6 +30,7 @@ THEME_NAMES: tuple[str, ...] = (
     "worker_requests",
     "news",
     "metrics",
+    "events",
     "schema",
     "transactions",
     "outbox",

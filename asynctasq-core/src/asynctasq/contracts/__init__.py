@@ -83,7 +83,17 @@ if TYPE_CHECKING:
         SupportsDependencies,
         WorkflowInfo,
     )
-    from asynctasq.contracts.capabilities.events import EventPage, SupportsEvents
+    from asynctasq.contracts.capabilities.events import (
+        BATCH_BYTES,
+        BATCH_BYTES_KEPT,
+        BATCHES_KEPT,
+        EVENTS_KEPT_FOR,
+        LISTENING_SECONDS,
+        LONGEST_HOLD,
+        EventBatch,
+        EventPage,
+        SupportsEvents,
+    )
     from asynctasq.contracts.capabilities.limits import LimitInfo, LimitRule, SupportsLimits
     from asynctasq.contracts.capabilities.metrics import (
         METRIC_ROWS_AT_ONCE,
@@ -151,15 +161,21 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ABOUT_BYTES",
+    "BATCHES_KEPT",
+    "BATCH_BYTES",
+    "BATCH_BYTES_KEPT",
     "BYTES_AT_ONCE",
     "DEAD_LETTER_LIMIT",
     "DEAD_LETTER_TTL_SECONDS",
     "DEFAULT_LEASE_SECONDS",
     "DEFINITION_BYTES",
     "DRIVER_API_VERSION",
+    "EVENTS_KEPT_FOR",
     "EXACT_STORE",
     "FINISHED_KEPT_FOR",
     "FULL_STORE",
+    "LISTENING_SECONDS",
+    "LONGEST_HOLD",
     "METRIC_ROWS_AT_ONCE",
     "NEWS_KEPT",
     "ORPHANED_AFTER",
@@ -189,6 +205,7 @@ __all__ = [
     "Enqueued",
     "EnqueuedPartly",
     "ErrorInfo",
+    "EventBatch",
     "EventPage",
     "ExecutionScope",
     "Executor",
@@ -280,7 +297,17 @@ __all__ = [
 _LAZY: Mapping[str, tuple[str, ...]] = {
     "capabilities.deaths": ("Death", "SupportsDeaths"),
     "capabilities.dependencies": ("Edge", "Node", "SupportsDependencies", "WorkflowInfo"),
-    "capabilities.events": ("EventPage", "SupportsEvents"),
+    "capabilities.events": (
+        "BATCHES_KEPT",
+        "BATCH_BYTES",
+        "BATCH_BYTES_KEPT",
+        "EVENTS_KEPT_FOR",
+        "LISTENING_SECONDS",
+        "LONGEST_HOLD",
+        "EventBatch",
+        "EventPage",
+        "SupportsEvents",
+    ),
     "capabilities.limits": ("LimitInfo", "LimitRule", "SupportsLimits"),
     "capabilities.metrics": (
         "METRIC_ROWS_AT_ONCE",

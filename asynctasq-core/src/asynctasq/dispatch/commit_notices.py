@@ -16,6 +16,7 @@ from asynctasq.records import record
 logger = logging.getLogger("asynctasq")
 
 Wake: TypeAlias = Callable[[Sequence[str]], Awaitable[None]]
+Publish: TypeAlias = Callable[[Sequence[Message]], Awaitable[None]]
 
 
 @record
@@ -24,6 +25,7 @@ class _Sent:
 
     wake: Wake
     messages: Sequence[Message]
+    publish: Publish | None = None
 
 
 class CommitNotices:
@@ -43,9 +45,17 @@ class CommitNotices:
         """By the loop that sends them; None is that of the portal."""
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def to_send(self, wake: Wake, messages: Sequence[Message]) -> Callable[[], None]:
-        """Return the function that a client calls after the commit of these messages."""
-        return partial(self._committed, _Sent(wake, messages))
+    def to_send(
+        self, wake: Wake, messages: Sequence[Message], publish: Publish | None = None
+    ) -> Callable[[], None]:
+        """Return the function that a client calls after the commit of these messages.
+
+        Args:
+            wake: wakes the workers of some queues.
+            messages: of the transaction.
+            publish: publishes events about messages; None if they are not in their store yet.
+        """
+        return partial(self._committed, _Sent(wake, messages, publish))
 
     def observe(self, messages: Sequence[Message]) -> None:
         """Notify the observers of dispatches whose commit nothing reports."""
@@ -103,6 +113,12 @@ class CommitNotices:
                 await wake(sorted(names))
             except Exception as error:  # noqa: BLE001  a hint only
                 logger.debug("Could not wake workers after a commit: %s", error)
+        for each in sent:
+            if each.publish is not None:
+                try:
+                    await each.publish(each.messages)
+                except Exception as error:  # noqa: BLE001  events must not fail a dispatch
+                    logger.debug("Could not publish the events of a commit: %s", error)
         observers = self._runtime.observers
         if observers.after_dispatch:
             for each in sent:

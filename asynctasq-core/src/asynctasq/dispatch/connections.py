@@ -38,8 +38,9 @@ class Connection:
         return self._watcher
 
     async def close(self) -> None:
-        """Send the messages that wait, stop watching, and close the driver."""
+        """Send the messages and events that wait, stop watching, and close the driver."""
         await self.batcher.drain()
+        await self.batcher.events.finish()
         if self._watcher is not None:
             await self._watcher.close()
         await self.driver.close()

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from asynctasq.contracts.driver import Driver, Enqueued, EnqueuedPartly
+from asynctasq.dispatch.event_publisher import EventPublisher
 from asynctasq.dispatch.partly import finish_chunk, pauses_for
 from asynctasq.errors import DriverError, DriverUnavailable
 from asynctasq.message import Message, headers_bytes
@@ -36,7 +37,11 @@ class EnqueueBatcher:
     """
 
     def __init__(self, driver: Driver) -> None:
+        """Make a batcher for the running loop; `driver` is opened on it."""
         self._driver = driver
+        self.events = EventPublisher(driver.capabilities)
+        """Publishes that messages were accepted."""
+        self.events.attach(driver)
         self._waiting: deque[_Item] = deque()
         self._next: asyncio.Task[None] | None = None
         """Sends the waiting messages in the next turn of the loop."""
@@ -80,11 +85,27 @@ class EnqueueBatcher:
                 await asyncio.sleep(pause)
             except EnqueuedPartly as partly:
                 self._log_outage(None)
-                return await finish_chunk(self._driver, messages, partly, pauses)
+                return await self._finish_chunk(messages, partly, pauses)
             else:
                 if self._is_unavailable:
                     self._log_outage(None)
+                if self.events.active:
+                    self.events.enqueued(messages, answers)
                 return answers
+
+    async def _finish_chunk(
+        self, messages: Sequence[Message], partly: EnqueuedPartly, pauses: Iterator[float]
+    ) -> list[Enqueued]:
+        answers: Sequence[Enqueued | DriverError] = ()
+        try:
+            answers = accepted = await finish_chunk(self._driver, messages, partly, pauses)
+        except EnqueuedPartly as still:
+            answers = still.answers
+            raise
+        finally:
+            if self.events.active:
+                self.events.enqueued(messages, answers)
+        return accepted
 
     def _log_outage(self, error: DriverUnavailable | None) -> None:
         """Log the first call that did not reach the store, and the first one that reaches it again."""

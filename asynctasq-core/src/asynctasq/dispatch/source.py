@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 from asynctasq.contracts.capabilities import (
     Capability,
     Outcome,
-    SupportsCancel,
     SupportsInspect,
     SupportsProgress,
     SupportsResults,
     require,
 )
 from asynctasq.contracts.driver import Driver
+from asynctasq.dispatch.cancelling import cancel
 from asynctasq.dispatch.connections import Connection
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.result_watcher import CONTINUES, unknown
@@ -103,10 +103,7 @@ class DriverSource:
         enlisted = self._lookups.enlisted(transaction)
         if enlisted is not None:
             return await self._lookups.cancel(id_from_text(task_id), enlisted)
-        driver = require(
-            await self._driver(), Capability.CANCEL, SupportsCancel, purpose="Cancelling a task"
-        )
-        return (await driver.cancel([id_from_text(task_id)]))[0]
+        return (await cancel(await self._connect(), [id_from_text(task_id)]))[0]
 
     def cancel_sync(self, task_id: str, *, transaction: object = None) -> CancelOutcome:
         enlisted = self._lookups.enlisted(transaction)

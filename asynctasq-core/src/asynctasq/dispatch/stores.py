@@ -100,6 +100,16 @@ class Store:
         if isinstance(opened, SupportsTransactions):
             await opened.committed(queues)
 
+    async def publish_enqueued(self, messages: Sequence[Message]) -> None:
+        """Publish that messages were enqueued, after the commit of their transaction, if somebody listens.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        events = (await self.connection()).batcher.events
+        if events.active:
+            events.enqueued(messages, [Enqueued(message.id, True) for message in messages])
+
     def handle_of(
         self, task: BaseTask[T], message: Message, enqueued: Enqueued, *, committed: bool = True
     ) -> Handle[T]:

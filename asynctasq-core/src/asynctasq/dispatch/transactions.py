@@ -113,7 +113,9 @@ class TransactionDispatcher:
             if target.is_store and store.plans_when_open:
                 plan = cast("SupportsTransactions", store.planner_sync()).plan_enqueue
             with self._wrapped(store, [message]) as [message]:
-                committed = self.notices.to_send(target.wake, [message])
+                committed = self.notices.to_send(
+                    target.wake, [message], store.publish_enqueued if target.is_store else None
+                )
                 answers = enlisted.run(plan([message]), committed)
         except BaseException:
             keep_id(task, message.id)
@@ -188,7 +190,9 @@ class TransactionDispatcher:
         if target.is_store and store.plans_when_open:
             plan = cast("SupportsTransactions", await store.planner()).plan_enqueue
         with self._wrapped(store, messages) as messages:
-            committed = self.notices.to_send(target.wake, messages)
+            committed = self.notices.to_send(
+                target.wake, messages, store.publish_enqueued if target.is_store else None
+            )
             answers = await enlisted.run_async(plan(messages), committed)
         if not enlisted.sees_commit:
             self.notices.observe(messages)

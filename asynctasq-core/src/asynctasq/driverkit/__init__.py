@@ -14,6 +14,7 @@
 - outages: which leases may be reclaimed after the store was unavailable
 - selection: the messages that a reserve takes
 - metrics: counts of workers: which are kept, and how they are added up
+- events: positions in a stream of events, and which batches are dropped
 - strays: leases that their owner does not know of
 - schedules: checks of schedules and firings, and when a schedule can be claimed
 - store_errors: exceptions of a client library as `DriverError`s

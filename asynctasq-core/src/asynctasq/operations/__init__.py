@@ -9,9 +9,11 @@
 The command line uses these calls.
 """
 
+from asynctasq.events import EventKind
 from asynctasq.operations.audit import acting_as
 from asynctasq.operations.bulk import WAITING, BulkCounts
 from asynctasq.operations.dead_letters import DeadLetters
+from asynctasq.operations.events import Event, EventStream
 from asynctasq.operations.filters import DeadLetterFilter, TaskFilter
 from asynctasq.operations.merging import Percentiles, Point, TaskStats, Times
 from asynctasq.operations.metrics import Metrics
@@ -31,6 +33,9 @@ __all__ = [
     "BulkCounts",
     "DeadLetterFilter",
     "DeadLetters",
+    "Event",
+    "EventKind",
+    "EventStream",
     "ImportCounts",
     "Metrics",
     "OutboxMessage",

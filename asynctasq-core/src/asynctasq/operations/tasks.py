@@ -12,7 +12,6 @@ from asynctasq.contracts.capabilities import (
     Outcome,
     Page,
     Snapshot,
-    SupportsCancel,
     SupportsInspect,
     SupportsProgress,
     SupportsResults,
@@ -48,10 +47,17 @@ class Tasks(TaskChanges):
     refused or could not be reached.
     """
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]], codec: Codec, audit: Audit) -> None:
+    def __init__(
+        self,
+        driver: Callable[[], Awaitable[Driver]],
+        codec: Codec,
+        cancel: Callable[[Sequence[bytes]], Awaitable[Sequence[CancelOutcome]]],
+        audit: Audit,
+    ) -> None:
         self._driver = driver
         self._audit = audit
         self._codec = codec
+        self._cancel = cancel
 
     async def page(
         self,
@@ -135,9 +141,7 @@ class Tasks(TaskChanges):
             ValueError: an id is not a UUID.
         """
         ids = [id_from_text(task_id) for task_id in task_ids]
-        driver = await self._driver()
-        store = require(driver, Capability.CANCEL, SupportsCancel, purpose="Cancelling tasks")
-        outcomes = await store.cancel(ids)
+        outcomes = list(await self._cancel(ids))
         await self._audit.done(
             "tasks.cancel",
             {"ids": [id_to_text(each) for each in ids]},

@@ -7,6 +7,7 @@ import time
 
 from asynctasq.message import Delivery, id_to_text
 from asynctasq.settlement import Release, ReleaseReason
+from asynctasq.worker.events import WorkerEvents
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.lending import Lending
@@ -32,6 +33,7 @@ class Attempts:
         lending: Lending,
         settler: Settler,
         notices: Notices,
+        events: WorkerEvents,
         timing: EngineTiming,
     ) -> None:
         """Make the attempts; `runner` is set before the first delivery comes."""
@@ -41,6 +43,7 @@ class Attempts:
         self._lending = lending
         self._settler = settler
         self._notices = notices
+        self._events = events
         self._timing = timing
         self._context = contextvars.copy_context()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -108,6 +111,8 @@ class Attempts:
     async def _work(self, message: InFlightMessage) -> None:
         delivery = message.delivery
         message.started_at = time.monotonic()
+        if self._events.active:
+            self._events.started(message)
         if delivery.lost:
             log_second_run(delivery)
         try:

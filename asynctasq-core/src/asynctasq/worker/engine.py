@@ -23,6 +23,7 @@ from asynctasq.transaction_adapters import TransactionAdapters
 from asynctasq.uncancelled import uncancelled
 from asynctasq.worker.attempts import Attempts
 from asynctasq.worker.completion import Completer
+from asynctasq.worker.events import WorkerEvents
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.health import Phase, WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage
@@ -118,6 +119,7 @@ class Engine:
         owner = f"{options.worker_id}/{os.urandom(4).hex()}"
         outage = Outage(timing.outage)
         tally = Tally(owner, stored=Capability.METRICS in driver.capabilities)
+        self._events = events = WorkerEvents(driver.capabilities, worker=options.worker_id)
         self._completer = Completer(driver, transactions, worker=owner)
         self._slots = Slots(
             options.concurrency,
@@ -147,7 +149,7 @@ class Engine:
             owner=owner,
             slots=self._slots,
             in_flight=self._in_flight,
-            news=StoreNews(driver, observers, options.worker_id, tally),
+            news=StoreNews(driver, observers, options.worker_id, tally, events),
             outage=outage,
             timing=timing.fetcher,
         )
@@ -166,6 +168,7 @@ class Engine:
             notices=self._notices,
             outage=outage,
             tally=tally,
+            events=events,
             timing=timing.settler,
         )
         self._attempts = Attempts(
@@ -175,6 +178,7 @@ class Engine:
             lending=self._lending,
             settler=settler,
             notices=self._notices,
+            events=events,
             timing=timing.engine,
         )
         services: list[WorkerService] = [
@@ -188,8 +192,9 @@ class Engine:
                 outage=outage,
                 tally=tally,
                 steer=steering.apply,
+                events=events,
                 timing=timing.renewer,
-                more_work=partial(_schedule_work, schedules, stores, timing.schedules),
+                more_work=partial(_schedule_work, schedules, stores, events, timing.schedules),
             ),
             MemoryLimit(options, self._fetcher, timing.memory),
         ]
@@ -236,6 +241,8 @@ class Engine:
                 self._life.doing = f"running worker_started of the plugin {observer.plugin}"
                 await self._notices.observers.notify((observer,), context)
             self._life.begin()
+            if self._events.active:
+                self._events.worker_started()
             self.health.phase = Phase.RUNNING
             cancelled = await self._run_to_the_end(context)
         if cancelled:
@@ -317,6 +324,8 @@ class Engine:
         await self._notify_of_end(self._notices.observers.worker_stopping, context)
         self._life.doing = "waiting for running tasks"
         await self._attempts.finish(self._options.grace_period)
+        if self._events.active:
+            self._events.worker_stopped()
         await self._notify_of_end(self._notices.observers.worker_stopped, context)
 
     async def _notify_of_end(self, observers: tuple[Observer, ...], context: WorkerContext) -> None:
@@ -355,6 +364,7 @@ def _outbox_relay(
 def _schedule_work(
     declared: Sequence["DeclaredSchedule"] | None,
     stores: Stores,
+    events: WorkerEvents,
     timing: ScheduleTiming,
     wake: Callable[[], None],
 ) -> Sequence[PeriodicWork]:
@@ -363,4 +373,4 @@ def _schedule_work(
         return ()
     from asynctasq.worker.services.schedules import FireSchedules
 
-    return (FireSchedules(declared, stores.schedules, wake=wake, timing=timing),)
+    return (FireSchedules(declared, stores.schedules, wake=wake, events=events, timing=timing),)

@@ -13,6 +13,7 @@ from asynctasq.failures import error_info
 from asynctasq.message import id_to_text
 from asynctasq.settlement import Fail, Reason, Settled, Settlement
 from asynctasq.worker.about_writer import AboutWriter
+from asynctasq.worker.events import WorkerEvents
 from asynctasq.worker.fetcher import Fetcher
 from asynctasq.worker.in_flight import InFlight, InFlightMessage
 from asynctasq.worker.notices import Notices
@@ -43,6 +44,7 @@ class Settler:
         notices: Notices,
         outage: Outage,
         tally: Tally,
+        events: WorkerEvents,
         timing: SettlerTiming,
     ) -> None:
         """Make a settler.
@@ -55,6 +57,7 @@ class Settler:
             notices: for messages that are dead only because the store refused their outcome.
             outage: shared with the other parts of the worker.
             tally: counts what the store has applied.
+            events: publish what the store has applied.
             timing: durations.
         """
         self._driver = driver
@@ -64,6 +67,7 @@ class Settler:
         self._notices = notices
         self._outage = outage
         self._tally = tally
+        self._events = events
         self._timing = timing
         self._context = contextvars.copy_context()
         self._pending: deque[_Item] = deque()
@@ -164,7 +168,7 @@ class Settler:
             for item in batch:
                 await self._settle([item], repeated=True)
             return
-        self._tally.settled(batch, answers, uncertain=self._uncertain)
+        self._note_settled(batch, answers)
         if self._notices.settled.observed:
             self._notices.settled.answered(
                 batch, answers, uncertain=self._uncertain, repeated=repeated
@@ -179,6 +183,11 @@ class Settler:
                     item[0].delivery.message.task,
                     extra=task_fields(item[0].delivery),
                 )
+
+    def _note_settled(self, batch: Sequence[_Item], answers: Sequence[Settled]) -> None:
+        self._tally.settled(batch, answers, uncertain=self._uncertain)
+        if self._events.active and len(answers) == len(batch):
+            self._events.settled(batch, answers, uncertain=self._uncertain)
 
     async def _refused(self, item: _Item, refusal: Exception) -> None:
         """Move a message whose settlement the store refuses to the dead letters."""
@@ -220,7 +229,7 @@ class Settler:
                 self._notices.settled.ended(held, settlement, applied=False, error=error)
             return
         self._tries.pop(held, None)
-        self._tally.settled([(held, fail)], [answer], uncertain=self._uncertain)
+        self._note_settled([(held, fail)], [answer])
         if self._notices.settled.observed:
             if answer is Settled.REFUSED:
                 self._notices.settled.ended(held, fail, applied=False)

@@ -10,6 +10,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq.hookspecs import NewsContext
 from asynctasq.message import State, id_to_text
 from asynctasq.plugins.observers import Observers
+from asynctasq.worker.events import WorkerEvents
 from asynctasq.worker.tally import Tally
 
 logger = logging.getLogger("asynctasq")
@@ -22,7 +23,12 @@ class StoreNews:
     """Reads the news of a driver after each reserve; logs, counts and passes them to observers."""
 
     def __init__(
-        self, driver: Driver, observers: Observers, worker_id: str, tally: Tally | None = None
+        self,
+        driver: Driver,
+        observers: Observers,
+        worker_id: str,
+        tally: Tally | None = None,
+        events: WorkerEvents | None = None,
     ) -> None:
         """Make the news of one worker.
 
@@ -32,6 +38,7 @@ class StoreNews:
                 If they are too slow, they miss the oldest ones.
             worker_id: for observers.
             tally: counts the news.
+            events: publish the news.
         """
         self._driver: SupportsNews | None = None
         if Capability.NEWS in driver.capabilities and isinstance(driver, SupportsNews):
@@ -39,6 +46,7 @@ class StoreNews:
         self._observers = observers
         self._worker_id = worker_id
         self._tally = tally
+        self._events = events
         self._waiting: deque[News] = deque(maxlen=NEWS_KEPT)
         """News for observers."""
         self._notifying: asyncio.Task[None] | None = None
@@ -59,6 +67,8 @@ class StoreNews:
             self.lost += each.state is not State.DEAD or each.reason == "lost"
         if self._tally is not None:
             self._tally.news(news)
+        if self._events is not None and self._events.active:
+            self._events.news(news)
         for each in news[:LOGGED_EACH]:
             _log(each)
         if len(news) > LOGGED_EACH:

@@ -35,13 +35,13 @@ PROTOCOLS: Mapping[Capability, type] = {
 
 RESERVED: Mapping[Capability, str] = {
     Capability.DEPENDENCIES: "asynctasq.contracts.capabilities.dependencies:SupportsDependencies",
-    Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
     Capability.LIMITS: "asynctasq.contracts.capabilities.limits:SupportsLimits",
     Capability.STEPS: "asynctasq.contracts.capabilities.steps:SupportsSteps",
 }
 """Where the protocol of each reserved flag is. Imported only for drivers that set it."""
 
 LAZY: Mapping[Capability, str] = {
+    Capability.EVENTS: "asynctasq.contracts.capabilities.events:SupportsEvents",
     Capability.METRICS: "asynctasq.contracts.capabilities.metrics:SupportsMetrics",
     Capability.MOVE: "asynctasq.contracts.capabilities.move:SupportsMove",
     Capability.OUTBOX: "asynctasq.contracts.capabilities.outbox:SupportsOutbox",
@@ -64,6 +64,7 @@ BROUGHT_BY_STATE = (
     | Capability.SCHEDULES
     | Capability.METRICS
     | Capability.WORKER_REQUESTS
+    | Capability.EVENTS
 )
 """Capabilities that a state store adds to a queue."""
 

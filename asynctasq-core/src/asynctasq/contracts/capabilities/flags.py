@@ -34,7 +34,7 @@ class Capability(Flag):
     SCHEMA = auto()
     """The store has tables, which `asynctasq migrate` updates."""
     EVENTS = auto()
-    """Reserved: a stream of what happens to messages."""
+    """The store passes events on to listeners."""
     TRANSACTIONS = auto()
     """Dispatch, cancel, status and completion can take place in a transaction of the application."""
     DEPENDENCIES = auto()

@@ -10,6 +10,11 @@ from asynctasq.contracts.capabilities import (
     WorkerInfo,
     require,
 )
+from asynctasq.contracts.capabilities.events import (
+    LISTENING_SECONDS,
+    EventPage,
+    SupportsEvents,
+)
 from asynctasq.contracts.capabilities.metrics import (
     METRIC_ROWS_AT_ONCE,
     MetricFlush,
@@ -121,3 +126,23 @@ class StateCalls:
         self, *, queue: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> Page[RecentRow]:
         return await self._counts.recent_outcomes(queue=queue, limit=limit, cursor=cursor)
+
+    @property
+    def _events(self) -> SupportsEvents:
+        return require(self.state, Capability.EVENTS, SupportsEvents, purpose="Publishing events")
+
+    async def listening(self) -> bool:
+        return await self._events.listening()
+
+    async def publish(self, batch: bytes, count: int) -> None:
+        await self._events.publish(batch, count)
+
+    async def events(
+        self,
+        after: str | None,
+        *,
+        limit: int = 100,
+        timeout: float = 0.0,
+        hold: float = LISTENING_SECONDS,
+    ) -> EventPage:
+        return await self._events.events(after, limit=limit, timeout=timeout, hold=hold)

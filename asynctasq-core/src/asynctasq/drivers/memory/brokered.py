@@ -15,6 +15,7 @@ from asynctasq.driverkit.marks import (
     marked_for,
 )
 from asynctasq.drivers.memory.entry import DEAD, Entry
+from asynctasq.drivers.memory.events import Events
 from asynctasq.drivers.memory.facts import Facts
 from asynctasq.drivers.memory.metrics import Metrics
 from asynctasq.drivers.memory.schedules import ScheduleStore
@@ -30,12 +31,14 @@ class StateStore(ScheduleStore):
     facts_class = Facts
     metrics_class = Metrics
     worker_requests_class = WorkerRequests
+    events_class = Events
 
     def empty(self) -> None:
         super().empty()
         self.facts = self.facts_class(self.settings.outcome_limit)
         self.metrics = self.metrics_class()
         self.worker_requests = self.worker_requests_class()
+        self.events = self.events_class()
 
     def _forget(self, now: float) -> None:
         super()._forget(now)

@@ -28,6 +28,7 @@ from asynctasq.contracts.driver import (
 from asynctasq.driverkit.changes import check_changes
 from asynctasq.drivers.memory import views
 from asynctasq.drivers.memory.brokered import StateStore
+from asynctasq.drivers.memory.event_calls import EventCalls
 from asynctasq.drivers.memory.listing import Position
 from asynctasq.drivers.memory.metric_calls import MetricCalls
 from asynctasq.drivers.memory.schedule_calls import ScheduleCalls
@@ -41,7 +42,7 @@ SHORTEST_SLEEP = 0.001
 """Shortest wait, in seconds. Some event loops round timers to milliseconds, and would spin on a shorter one."""
 
 
-class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
+class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, EventCalls, DriverDefaults):
     """Messages in this process: for tests, for work that may be lost, and as the reference for other drivers.
 
     An instance and its clones share one store, on any thread and event loop. Two instances that were
@@ -58,6 +59,7 @@ class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         | Capability.METRICS
         | Capability.WORKER_REQUESTS
         | Capability.MOVE
+        | Capability.EVENTS
     )
     store_class = StateStore
     """The class of the store. Tests that break one rule replace it."""
@@ -103,6 +105,7 @@ class MemoryDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         with store.lock:
             store.waiting_for_work.wake_all()
             store.waiting_for_results.wake_all()
+            store.waiting_for_events.wake_all()
 
     def inspect(self) -> StateStore:
         """Return the inner state of the store, for tests."""

@@ -70,6 +70,7 @@ class States:
         self.expiring = TimerQueue[Entry](lambda at, entry: entry.expires_at == at)
         self.waiting_for_work: Waiters[str] = Waiters()
         self.waiting_for_results: Waiters[bytes] = Waiters()
+        self.waiting_for_events: Waiters[str] = Waiters()
 
     def begin_in_this_process(self) -> None:
         """Empty the store in a forked child, because the parent runs its own messages."""

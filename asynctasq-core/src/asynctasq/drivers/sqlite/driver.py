@@ -41,6 +41,7 @@ from asynctasq.drivers.sqlite.database import LIBRARY_VERSION, inspect_file, mig
 from asynctasq.drivers.sqlite.editing import Edit
 from asynctasq.drivers.sqlite.engine import Engine
 from asynctasq.drivers.sqlite.enqueueing import Enqueue, admit_all
+from asynctasq.drivers.sqlite.event_calls import EventCalls
 from asynctasq.drivers.sqlite.id_search import MatchIds
 from asynctasq.drivers.sqlite.metric_calls import MetricCalls
 from asynctasq.drivers.sqlite.plans import plan_of, states_of, time_now
@@ -61,7 +62,7 @@ MANY = 200
 """Number of messages that SQLite writes in about a millisecond."""
 
 
-class SqliteDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
+class SqliteDriver(ScheduleCalls, MetricCalls, WorkerCalls, EventCalls, DriverDefaults):
     """Messages in one file of this machine, shared by any number of processes.
 
     Accepted messages survive the crash of every process and, with `synchronous='full'` (the default), a power
@@ -80,6 +81,7 @@ class SqliteDriver(ScheduleCalls, MetricCalls, WorkerCalls, DriverDefaults):
         | Capability.METRICS
         | Capability.WORKER_REQUESTS
         | Capability.MOVE
+        | Capability.EVENTS
     )
     dialect = "sqlite"
     plans_when_open = False

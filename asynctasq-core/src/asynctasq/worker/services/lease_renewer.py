@@ -9,6 +9,7 @@ from contextlib import suppress
 from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.contracts.driver import Driver
 from asynctasq.errors import DriverError
+from asynctasq.worker.events import PublishEvents, WorkerEvents
 from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.log_guard import SilenceReport, keep_loggers_enabled
@@ -47,6 +48,7 @@ class LeaseRenewer:
         outage: Outage,
         tally: Tally,
         steer: Callable[[WorkerRequest], None],
+        events: WorkerEvents,
         timing: RenewerTiming,
         more_work: Callable[[Callable[[], None]], Sequence[PeriodicWork]] = lambda _: (),
     ) -> None:
@@ -61,6 +63,7 @@ class LeaseRenewer:
             outage: shared with the other parts of the worker.
             tally: the counts to store.
             steer: carries out requests about the worker; called in the renewer's thread.
+            events: sent by this thread.
             timing: durations.
             more_work: makes further periodic work from a function that wakes the renewer.
         """
@@ -85,11 +88,12 @@ class LeaseRenewer:
                 steer=steer,
                 timing=timing,
             ),
-            SendProgress(in_flight),
+            SendProgress(in_flight, events),
             RecordWorker(options, in_flight=in_flight, health=health, timing=timing),
             EndOwners(health),
             FlushMetrics(tally, timing),
             *more_work(self._wake),
+            PublishEvents(events),
         )
         """Done in this order at each tick."""
         self._silence = SilenceReport()

@@ -157,8 +157,9 @@ class TargetRelay:
     async def _send(self, batch: Sequence[_Parcel], answers: _Pass) -> None:
         """Send a batch; if the store refuses it, halves of it, down to the messages to blame."""
         driver = await self._driver()
+        messages = [parcel.message for parcel in batch]
         try:
-            await driver.enqueue([parcel.message for parcel in batch])
+            enqueued = await driver.enqueue(messages)
         except EnqueuedPartly as partly:
             await self._sent_partly(batch, partly, answers)
         except DriverUnavailable as error:
@@ -173,7 +174,13 @@ class TargetRelay:
         else:
             answers.any_accepted = True
             self._sending.reached()
+            await self._publish(messages, enqueued)
             await self._outbox.delete([parcel.row.id for parcel in batch])
+
+    async def _publish(self, messages: Sequence[Message], answers: Sequence[object]) -> None:
+        events = (await self._store.connection()).batcher.events
+        if events.active:
+            events.enqueued(messages, answers)
 
     async def _driver(self) -> Driver:
         try:
@@ -184,6 +191,7 @@ class TargetRelay:
     async def _sent_partly(
         self, batch: Sequence[_Parcel], partly: EnqueuedPartly, answers: _Pass
     ) -> None:
+        await self._publish([parcel.message for parcel in batch], partly.answers)
         accepted: list[bytes] = []
         unanswered: DriverUnavailable | None = None
         for parcel, answer in zip(batch, partly.answers, strict=True):

@@ -30,6 +30,7 @@ from asynctasq.message import Lease
 from asynctasq.settlement import LeaseState
 from asynctasq.tasks.registry import registry as tasks
 from asynctasq.version import __version__
+from asynctasq.worker.events import WorkerEvents
 from asynctasq.worker.health import WorkerHealth
 from asynctasq.worker.in_flight import InFlight, InFlightMessage, Interrupt
 from asynctasq.worker.options import WorkerOptions
@@ -170,8 +171,9 @@ class ApplyRequests:
 class SendProgress:
     """Stores the progress that tasks have reported."""
 
-    def __init__(self, in_flight: InFlight) -> None:
+    def __init__(self, in_flight: InFlight, events: WorkerEvents) -> None:
         self._in_flight = in_flight
+        self._events = events
         self._unsent: dict[Lease, bytes] = {}
 
     async def run(self, driver: Driver) -> None:
@@ -182,8 +184,11 @@ class SendProgress:
         """Store the last progress."""
         self._unsent.update(self._in_flight.take_progress())
         if self._unsent and isinstance(driver, SupportsProgress):
-            await driver.set_progress(list(self._unsent.items()))
+            updates = list(self._unsent.items())
+            await driver.set_progress(updates)
             self._unsent.clear()
+            if self._events.active:
+                self._events.progress(updates, self._in_flight)
 
 
 TASKS_NAMED = 50

@@ -30,6 +30,7 @@ from asynctasq.dispatch.scheduling import (
 from asynctasq.errors import BodyCorrupt, DriverError, DriverUnavailable
 from asynctasq.records import record
 from asynctasq.schedules.catch_up import RUNS_AT_ONCE, runs_due
+from asynctasq.worker.events import WorkerEvents
 from asynctasq.worker.timing import ScheduleTiming
 
 logger = logging.getLogger("asynctasq")
@@ -56,6 +57,7 @@ class FireSchedules:
         notices: ScheduleNotices,
         *,
         wake: Callable[[], None],
+        events: WorkerEvents,
         timing: ScheduleTiming,
     ) -> None:
         """Prepare the work; nothing is called.
@@ -64,8 +66,10 @@ class FireSchedules:
             declared: schedules of the tasks of this worker.
             notices: tell when the application in this process changes a schedule.
             wake: makes the lease renewer do its periodic work at once; any thread may call it.
+            events: publish what was fired.
             timing: durations.
         """
+        self._events = events
         self._declared = {each.name: each for each in declared}
         self._notices = notices
         self._wake = wake
@@ -144,6 +148,10 @@ class FireSchedules:
             for firing in firings:
                 await self._fire(store, [firing])
         else:
+            if self._events.active:
+                self._events.fired(
+                    [each for each, done in zip(firings, answers, strict=True) if done]
+                )
             logger.debug("Fired %d of %d claimed schedules", sum(answers), len(firings))
 
     def _report(self, name: str, revision: int, error: Exception) -> None:

@@ -83,3 +83,22 @@ CREATE TABLE IF NOT EXISTS worker_requests (
     requested_at INTEGER NOT NULL,
     PRIMARY KEY (namespace, owner)
 ) WITHOUT ROWID;
+
+-- Until when somebody listens to events, since when, and the last batch of them.
+CREATE TABLE IF NOT EXISTS event_streams (
+    namespace INTEGER PRIMARY KEY,
+    until INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    size INTEGER NOT NULL
+);
+
+-- Events, packed by core. `size` is the number of bytes of all batches up to this one.
+CREATE TABLE IF NOT EXISTS event_batches (
+    namespace INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    data BLOB,
+    PRIMARY KEY (namespace, n)
+);
