@@ -10,8 +10,10 @@ import pytest_asyncio
 from asynctasq import App, State
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.errors import CapabilityMissing
+from asynctasq.message import id_to_text
 from asynctasq.operations import BulkCounts
 from asynctasq.operations.batches import BATCH
+from asynctasq.settlement import Complete
 from tests.operations.staging import bury, enqueue, message, reserve
 from tests.stores import Store
 
@@ -155,3 +157,24 @@ async def test_a_driver_that_cannot_is_named(app: App, monkeypatch: pytest.Monke
     monkeypatch.setattr(type(driver), "capabilities", driver.capabilities & ~Capability.MOVE)
     with pytest.raises(CapabilityMissing, match="needs the capability MOVE"):
         await app.tasks.move_all("slow", queue="default")
+
+
+@pytest.mark.every_store
+async def test_tasks_that_move_while_others_run_are_delivered_once(app: App) -> None:
+    ids = await enqueue(app, *(message(app) for _ in range(BATCH * 2)))
+    driver = await app.driver()
+    seen: list[str] = []
+
+    async def work() -> None:
+        while len(seen) < len(ids):
+            deliveries = [*await reserve(app, "default", 7), *await reserve(app, "slow", 7)]
+            seen.extend(id_to_text(each.message.id) for each in deliveries)
+            await driver.settle([Complete(each.lease) for each in deliveries])
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(work())
+    counts = await app.tasks.move_all("slow", queue="default")
+    async with asyncio.timeout(60.0):
+        await working
+    assert sorted(seen) == sorted(ids)
+    assert counts.failed == 0

@@ -26,9 +26,19 @@ FAILED_SHOWN = 20
 @click.command(cls=OperatorCommand, epilog=exit_code_help(*STORE_CODES))
 @queue_argument
 @click.option("--dead", is_flag=True, help="Export the dead letters of the queue, too.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.File("w", encoding="utf-8", atomic=True),
+    default="-",
+    metavar="FILE",
+    help="Write to this file, which appears when it is complete.",
+)
 @app_option
 @driver_option
-def export_command(queue: str, dead: bool, target: str | None, driver: str | None) -> None:
+def export_command(
+    queue: str, dead: bool, output: IO[str], target: str | None, driver: str | None
+) -> None:
     """Print the waiting tasks of a queue as JSON lines, which `asynctasq import` reads.
 
     The queue stays as it is. Pause it first if its workers are to leave the tasks alone.
@@ -36,7 +46,7 @@ def export_command(queue: str, dead: bool, target: str | None, driver: str | Non
 
     async def run() -> None:
         async for line in store.app.tasks.export(queue, dead=dead):
-            click.echo(line)
+            click.echo(line, file=output)
 
     with Store(target, driver) as store:
         store.run(run())

@@ -207,11 +207,11 @@ async def edit_after_the_due_time_finds_the_message_ready(harness: Harness) -> N
 @check("b", 46, 96, needs=NEEDS)
 async def wait_wakes_when_a_message_arrives_by_an_edit(harness: Harness) -> None:
     target = harness.name_of_queue("target")
-    for fields, changes in (
-        ({}, Changes(queue=target)),
-        ({"queue": target, "delay": 1000.0}, Changes(due_at=0.0)),
+    for queue, delay, changes in (
+        (harness.queue, 0.0, Changes(queue=target)),
+        (target, 1000.0, Changes(due_at=0.0)),
     ):
-        message = await harness.enqueue(**fields)  # type: ignore[arg-type]
+        message = await harness.enqueue(queue=queue, delay=delay)
         waiting = asyncio.create_task(harness.clone.wait([target], timeout=PATIENCE * 3))
         try:
             await asyncio.sleep(0.01)

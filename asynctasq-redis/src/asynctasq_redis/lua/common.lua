@@ -320,7 +320,7 @@ end
 local function leave_only(id, queue, state)
     if state ~= 'dead' then leave_dead(id, queue) end
     if state ~= 'ready' then call('ZREM', P .. 'r:' .. queue, id) end
-    if state == 'scheduled' then return end -- its priority, and so its set, never changes
+    if state == 'scheduled' then return end -- edit.lua, which alone changes its priority, removes the other entry
     for _, key in ipairs(scheduled_sets(queue)) do call('ZREM', key, id) end
 end
 
