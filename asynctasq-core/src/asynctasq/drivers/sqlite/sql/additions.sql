@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS recent_outcomes (
 );
 CREATE INDEX IF NOT EXISTS recent_outcomes_by_time ON recent_outcomes (namespace, seen_at);
 
--- Until when somebody listens to events, since when, and the last batch of them.
+-- Until when there is a listener to events, since when, and the last batch of them.
 CREATE TABLE IF NOT EXISTS event_streams (
     namespace INTEGER PRIMARY KEY,
     until INTEGER NOT NULL,
