@@ -79,6 +79,7 @@ def test_flags_are_known_before_anything_is_open() -> None:
         | Capability.WORKERS
         | Capability.NEWS
         | Capability.METRICS
+        | Capability.EVENTS
         | Capability.SCHEDULES
         | Capability.WORKER_REQUESTS
     )

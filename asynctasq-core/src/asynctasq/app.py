@@ -290,7 +290,7 @@ class App:
             async for event in app.events(kinds={"completed", "dead"}, task="shop:*"):
                 print(event.kind, event.task, event.task_id, event.seconds)
 
-        Events are published while somebody listens. They begin within two seconds of the first listener. Those of
+        Events are published while there is a listener. They begin within two seconds of the first listener. Those of
         one task come in the order of its states. A gap, which no filter leaves out, says that events are missing.
 
         Args:

@@ -25,13 +25,13 @@ from asynctasq_mysql.steps import Script, Steps
 from asynctasq_mysql.store import Store
 
 VERSION = 6
-"""The version of the tables that have a place for these. With older tables, nobody listens."""
+"""The version of the tables that have a place for these. With older tables, there is no listener."""
 POLL_SECONDS = 0.1
 """Pause between two looks for events, which are published as often."""
 
 
 async def listening(store: Store) -> bool:
-    """Return whether somebody listens, and drop some old batches."""
+    """Return whether there is a listener, and drop some old batches."""
     sql = store.sql.events
     bounds = {
         "namespace": store.namespace,

@@ -25,12 +25,12 @@ from asynctasq_postgres.queries import event_queries
 from asynctasq_postgres.server import Row
 
 VERSION = 6
-"""The version of the tables that have a place for these. With older tables, nobody listens."""
+"""The version of the tables that have a place for these. With older tables, there is no listener."""
 _BOUNDS = (micros(EVENTS_KEPT_FOR), BATCHES_KEPT, BATCH_BYTES_KEPT)
 
 
 async def listening(opened: Opened) -> bool:
-    """Return whether somebody listens, and drop some old batches."""
+    """Return whether there is a listener, and drop some old batches."""
     if opened.version < VERSION:
         return False
     place = (opened.server.settings.namespace, opened.server.shift, *_BOUNDS)

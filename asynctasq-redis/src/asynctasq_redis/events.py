@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from asynctasq_redis.server import Server
 
 _EXPIRES = round(EVENTS_KEPT_FOR * 1000) + 60_000
-"""Milliseconds after which a batch that nobody drops expires."""
+"""Milliseconds after which a batch that is not dropped expires."""
 
 
 async def listening(server: "Server", offset: int) -> bool:
-    """Return whether somebody listens, and drop some old batches."""
+    """Return whether there is a listener, and drop some old batches."""
     kept = (micros(EVENTS_KEPT_FOR), BATCHES_KEPT, BATCH_BYTES_KEPT, DROPPED_AT_ONCE)
     return bool(await server.run("events_look", offset, *kept))
 

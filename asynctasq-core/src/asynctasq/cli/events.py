@@ -61,7 +61,7 @@ def command(
 ) -> None:
     """Print what happens to tasks, as it happens, until you press Ctrl-C.
 
-    Workers and applications publish events while somebody listens. They begin within two seconds. A gap says
+    Workers and applications publish events while there is a listener. They begin within two seconds. A gap says
     that events are missing.
     """
     with Store(target, driver) as store:

@@ -17,7 +17,7 @@ from asynctasq.message import CancelOutcome
 async def cancel(connection: Connection, ids: Sequence[bytes]) -> Sequence[CancelOutcome]:
     """Cancel waiting tasks at once, and interrupt running ones.
 
-    The worker publishes the end of a running task. If somebody may be listening, this function publishes that of a
+    The worker publishes the end of a running task. If there may be a listener, this function publishes that of a
     waiting one, and looks up its name and queue first.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Publishing of events: beside the work, in batches, and only while somebody listens.
+"""Publishing of events: beside the work, in batches, and only while there is a listener.
 
-Nothing waits for it. Who records events tests `active` first. It is False while nobody listens, except that it becomes
+Nothing waits for it. Who records events tests `active` first. It is False while there is no listener, except that it becomes
 True every two seconds: the next fact that is recorded then makes the publisher ask the store, in a task of its own.
-Until the answer is there, facts are kept for the case that somebody listens.
+Until the answer is there, facts are kept for the case that there is a listener.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class EventTiming:
     """Durations of publishing events, in seconds."""
 
     look: float = 2.0
-    """Time between two questions whether somebody listens."""
+    """Time between two questions whether there is a listener."""
     delay: float = 0.01
     """Time from the first fact to the question. A loop that ends meanwhile, as in a short program, asks nothing."""
     batch: float = 0.1
@@ -61,7 +61,7 @@ class EventPublisher:
         """
         self.is_enabled = Capability.EVENTS in capabilities
         self.active = self.is_enabled
-        """False if nobody listens. Test it before you make a fact."""
+        """False if there is no listener. Test it before you make a fact."""
         self.dropped = 0
         """Facts that were dropped since the last batch, because the store did not take them."""
         self._timing = timing
@@ -76,7 +76,7 @@ class EventPublisher:
         self._reopening: asyncio.TimerHandle | None = None
         self._asked_at = -float("inf")
         self._heard_at = -float("inf")
-        """Monotonic time of the last answer that somebody listens."""
+        """Monotonic time of the last answer that there is a listener."""
         self._logged_at = -float("inf")
 
     def attach(self, driver: Driver) -> None:
@@ -162,7 +162,7 @@ class EventPublisher:
                 self._wake()
 
     async def _is_heard(self) -> bool:
-        """Return whether somebody listens; ask the store if the last answer is too old."""
+        """Return whether there is a listener; ask the store if the last answer is too old."""
         if self._heard_at >= self._asked_at > time.monotonic() - self._timing.look:
             return True
         while True:
@@ -227,7 +227,7 @@ class EventPublisher:
         now = time.monotonic()
         if now >= self._logged_at + self._timing.remind:
             self._logged_at = now
-            # Without a listener, nobody misses them. A program that ends may have closed its store already.
+            # Without a listener, no listener misses them. A program that ends may have closed its store already.
             was_heard = now < self._heard_at + LISTENING_SECONDS
             level = logging.WARNING if was_heard else logging.INFO
             logger.log(level, "Could not publish events; tasks are not affected: %s", error)

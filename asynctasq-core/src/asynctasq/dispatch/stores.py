@@ -101,7 +101,7 @@ class Store:
             await opened.committed(queues)
 
     async def publish_enqueued(self, messages: Sequence[Message]) -> None:
-        """Publish that messages were enqueued, after the commit of their transaction, if somebody listens.
+        """Publish that messages were enqueued, after the commit of their transaction, if there is a listener.
 
         Raises:
             DriverError: the store refused, or could not be reached.

@@ -1,7 +1,7 @@
 -- Statements about events.
 
 -- name: look
--- Whether somebody listens, and whether there are batches to drop.
+-- Whether there is a listener, and whether there are batches to drop.
 SELECT
     EXISTS (SELECT 1 FROM {event_streams} WHERE namespace = :namespace AND heard_until > {now}),
     EXISTS (

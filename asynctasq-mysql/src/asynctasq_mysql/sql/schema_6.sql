@@ -1,7 +1,7 @@
 -- Version 6: events.
 
 -- name: event_streams
--- Until when somebody listens, since when, the number of the last batch, and the bytes of all batches so far. Each
+-- Until when there is a listener, since when, the number of the last batch, and the bytes of all batches so far. Each
 -- publisher locks the row of its namespace until it has committed. So the numbers of batches are those of their commits.
 CREATE TABLE {event_streams} (
     namespace INT NOT NULL PRIMARY KEY,

@@ -1,7 +1,7 @@
 -- Statements about events. A batch that a crash of the server undoes is lost, as the events of a killed process are.
 
 -- name: look
--- Whether somebody listens, and whether there are batches to drop.
+-- Whether there is a listener, and whether there are batches to drop.
 SELECT
     EXISTS (
         SELECT 1 FROM asynctasq.event_streams

@@ -1,6 +1,6 @@
 -- Version 6: events.
 
--- Until when somebody listens, since when, the number of the last batch, and the bytes of all batches so far. Each
+-- Until when there is a listener, since when, the number of the last batch, and the bytes of all batches so far. Each
 -- publisher locks the row of its namespace until it has committed. So the numbers of batches are those of their commits.
 CREATE TABLE asynctasq.event_streams (
     namespace int PRIMARY KEY,

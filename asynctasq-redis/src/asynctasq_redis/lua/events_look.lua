@@ -1,4 +1,4 @@
--- Return 1 if somebody listens to events, and drop some old ones. ARGV: clock offset; then how long, how many and how
+-- Return 1 if there is a listener to events, and drop some old ones. ARGV: clock offset; then how long, how many and how
 -- many bytes of batches are kept, and how many are dropped at once.
 
 even_when_full()

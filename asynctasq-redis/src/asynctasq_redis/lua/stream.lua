@@ -10,7 +10,7 @@ local function stream_number(value)
     return number and number >= 0 and number < LARGEST_TOKEN and number or 0
 end
 
--- Return the state: until when and since when somebody listens, the numbers of the last and the first batch, and the
+-- Return the state: until when and since when there is a listener, the numbers of the last and the first batch, and the
 -- bytes of all batches so far.
 local function stream()
     local values, s = call('HMGET', P .. 'events', unpack(STREAM_FIELDS)), {}

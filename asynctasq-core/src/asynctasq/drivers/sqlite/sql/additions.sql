@@ -84,7 +84,7 @@ CREATE TABLE IF NOT EXISTS worker_requests (
     PRIMARY KEY (namespace, owner)
 ) WITHOUT ROWID;
 
--- Until when somebody listens to events, since when, and the last batch of them.
+-- Until when there is a listener to events, since when, and the last batch of them.
 CREATE TABLE IF NOT EXISTS event_streams (
     namespace INTEGER PRIMARY KEY,
     until INTEGER NOT NULL,
