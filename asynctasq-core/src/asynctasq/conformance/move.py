@@ -26,7 +26,7 @@ async def _edit(harness: Harness, ids: list[bytes], changes: Changes, *answers: 
     expect_equal(await harness.mover.edit(ids, changes), list(answers), "answers of edit")
 
 
-@check("", 92, needs=NEEDS)
+@check("", 88, needs=NEEDS)
 async def edit_changes_what_waits(harness: Harness) -> None:
     """Check that running, ended and unknown messages stay as they are, and that a repeated call answers the same."""
     completed = await harness.enqueue_and_lease()
@@ -57,14 +57,14 @@ async def edit_changes_what_waits(harness: Harness) -> None:
     expect_equal(delivery.message, moved, "a message that was moved")
 
 
-@check("", 92, needs=NEEDS)
+@check("", 88, needs=NEEDS)
 async def edit_of_nothing_changes_nothing(harness: Harness) -> None:
     first, second = await harness.enqueue_count(2)
     await _edit(harness, [second.id, first.id], Changes(), True, True)
     await harness.expect_delivered([first.id, second.id], "messages that were not changed")
 
 
-@check("a", 93, needs=NEEDS | Capability.COUNTED)
+@check("a", 89, needs=NEEDS | Capability.COUNTED)
 async def edit_keeps_the_past_of_a_message(harness: Harness) -> None:
     """Check attempts, lost leases and the time of the enqueue."""
     message = await harness.enqueue(headers={"trace": "1"}, max_attempts=9, result_ttl=77.0)
@@ -89,7 +89,7 @@ async def edit_keeps_the_past_of_a_message(harness: Harness) -> None:
         expect_equal(snapshot and snapshot.error, ERROR, "the error of the last attempt")
 
 
-@check("e", 93, needs=NEEDS | Capability.UNIQUE)
+@check("e", 89, needs=NEEDS | Capability.UNIQUE)
 async def edited_message_keeps_its_unique_key(harness: Harness) -> None:
     target = harness.name_of_queue("target")
     for until in UniqueUntil:
@@ -108,7 +108,7 @@ async def edited_message_keeps_its_unique_key(harness: Harness) -> None:
         expect_equal(answer.created, period is None, "created, after the end of the holder")
 
 
-@check("f", 94, needs=NEEDS | Capability.FIFO | Capability.PRIORITY)
+@check("f", 90, needs=NEEDS | Capability.FIFO | Capability.PRIORITY)
 async def edited_messages_have_their_new_places(harness: Harness) -> None:
     """Check that priority, due time and ID order them among the others, and none is delivered twice."""
     first, second, third, fourth = await harness.enqueue_count(4)
@@ -125,7 +125,7 @@ async def edited_messages_have_their_new_places(harness: Harness) -> None:
     expect_equal(await harness.reserve(queue=target), [], "what is left where it was")
 
 
-@check("", 94, needs=NEEDS)
+@check("", 90, needs=NEEDS)
 async def edit_of_the_due_time(harness: Harness) -> None:
     """Check that a message waits for its new time, or is ready at once if that has passed."""
     ready = await harness.enqueue()
@@ -145,7 +145,7 @@ async def edit_of_the_due_time(harness: Harness) -> None:
     await harness.expect_counts(leased=1)
 
 
-@check("f", 94, needs=NEEDS | Capability.FIFO)
+@check("f", 90, needs=NEEDS | Capability.FIFO)
 async def due_time_that_has_passed_leaves_a_ready_message_at_its_place(harness: Harness) -> None:
     first, second = await harness.enqueue_count(2)
     await _edit(harness, [second.id], Changes(due_at=1.0), True)
@@ -153,7 +153,7 @@ async def due_time_that_has_passed_leaves_a_ready_message_at_its_place(harness: 
     await harness.expect_delivered([first.id, second.id], "messages that were due already")
 
 
-@check("i", 95, needs=NEEDS)
+@check("i", 91, needs=NEEDS)
 async def edit_of_the_expiry(harness: Harness) -> None:
     kept, shortened = await harness.enqueue_count(2, expires=100.0)
     await _edit(harness, [kept.id], Changes(expires=5000.0), True)
@@ -165,7 +165,7 @@ async def edit_of_the_expiry(harness: Harness) -> None:
     await harness.expect_dead(shortened.id, Reason.EXPIRED)
 
 
-@check("i", 95, needs=NEEDS)
+@check("i", 91, needs=NEEDS)
 async def expiry_counts_from_the_new_due_time(harness: Harness) -> None:
     message = await harness.enqueue(expires=100.0)
     await _edit(harness, [message.id], Changes(due_at=_now(harness) + 500.0), True)
@@ -181,7 +181,7 @@ async def expiry_counts_from_the_new_due_time(harness: Harness) -> None:
     await harness.expect_dead(late.id, Reason.EXPIRED)
 
 
-@check("i", 95, needs=NEEDS)
+@check("i", 91, needs=NEEDS)
 async def edit_gives_no_expiry_back(harness: Harness) -> None:
     """Check that a message that was leased in time does not expire unless it gets a new expiry."""
     await harness.enqueue(expires=100.0)
@@ -194,7 +194,7 @@ async def edit_gives_no_expiry_back(harness: Harness) -> None:
     await harness.settle(Complete(again.lease))
 
 
-@check("", 92, 96, needs=NEEDS)
+@check("", 88, 92, needs=NEEDS)
 async def edit_after_the_due_time_finds_the_message_ready(harness: Harness) -> None:
     message = await harness.enqueue(delay=100.0)
     harness.jump(200)
@@ -204,7 +204,7 @@ async def edit_after_the_due_time_finds_the_message_ready(harness: Harness) -> N
     expect_equal((await harness.lease(queue=target)).message.id, message.id, "what was due")
 
 
-@check("b", 46, 96, needs=NEEDS)
+@check("b", 46, 92, needs=NEEDS)
 async def wait_wakes_when_a_message_arrives_by_an_edit(harness: Harness) -> None:
     target = harness.name_of_queue("target")
     for queue, delay, changes in (
@@ -225,7 +225,7 @@ async def wait_wakes_when_a_message_arrives_by_an_edit(harness: Harness) -> None
         await harness.settle(Complete(delivery.lease))
 
 
-@check("", 54, 92, needs=NEEDS)
+@check("", 54, 88, needs=NEEDS)
 async def edit_with_a_number_that_is_not_finite_changes_nothing(harness: Harness) -> None:
     message = await harness.enqueue()
     target = harness.name_of_queue("target")
@@ -242,7 +242,7 @@ async def edit_with_a_number_that_is_not_finite_changes_nothing(harness: Harness
     await harness.expect_delivered([message.id], "a message that was not changed")
 
 
-@check("", 49, 92, needs=NEEDS, damages=True)
+@check("", 49, 88, needs=NEEDS, damages=True)
 async def damaged_message_is_not_edited_and_the_others_are(harness: Harness) -> None:
     damaged, *good = await harness.enqueue_count(3)
     await harness.damage(damaged.id)
@@ -254,7 +254,7 @@ async def damaged_message_is_not_edited_and_the_others_are(harness: Harness) -> 
     expect_equal(await harness.reserve(), [], "a damaged message was delivered")
 
 
-@check("", 92, needs=NEEDS | Capability.EXACT_COUNT)
+@check("", 88, needs=NEEDS | Capability.EXACT_COUNT)
 async def edit_of_many(harness: Harness) -> None:
     messages = await harness.enqueue_count(500)
     target = harness.name_of_queue("target")

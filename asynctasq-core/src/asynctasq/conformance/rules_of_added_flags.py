@@ -109,44 +109,6 @@ ADDED_FLAGS: Mapping[str, Mapping[int, str]] = {
             "They are kept for a day."
         ),
     },
-    "Requests about workers (WORKER_REQUESTS)": {
-        100: (
-            "`request_workers` keeps a request for each worker in the registry, in one step for each, and answers in "
-            "order with the request that holds now. A repeated request answers the same. The answer is None, and "
-            "nothing is kept, for a worker that is not in the registry or whose record has no `owner`."
-        ),
-        101: "The last request holds, except that no request follows STOP.",
-        102: (
-            "A request is for one `owner`, which is one run of a worker. It is kept as long as the registry has a "
-            "worker with that owner, and for at least an hour after it was made."
-        ),
-        103: (
-            "`requests` returns what `cancel_requests` does, and the request about the worker of that owner: RUN if "
-            "there is none, or if it is damaged."
-        ),
-    },
-    "Changes of waiting messages (MOVE)": {
-        92: (
-            "`edit` changes messages that are READY or SCHEDULED, each in one step. The answer is False, and "
-            "nothing happens, for a message that is leased, dead, ended or unknown, or whose record is damaged. A "
-            "repeated call answers the same. A number that is not finite raises a `DriverError`, and nothing has "
-            "changed."
-        ),
-        93: (
-            "All else stays: body, attempts, lost leases, the last error, the time of the enqueue and the unique "
-            "key, which the message holds without a gap."
-        ),
-        94: (
-            "A message has the place in the order of its new queue that its new priority, its new due time and its "
-            "ID give it. A `due_at` that is over makes a scheduled message ready now, and leaves a ready one at "
-            "its place."
-        ),
-        95: (
-            "An expiry counts from the new due time. A message that was leased before has none, unless "
-            "`expires` is given."
-        ),
-        96: "Calls that wait for the new queue wake, as they do after an enqueue.",
-    },
     "Events (EVENTS)": {
         84: (
             "`listening` answers True from a call of `events` on until the `hold` of that call is over, at most ten "
@@ -167,6 +129,44 @@ ADDED_FLAGS: Mapping[str, Mapping[int, str]] = {
             "A batch is kept for ten minutes, unless there are more than 100,000 batches or 64 MiB of them: then the "
             "oldest are dropped, by `listening` or `publish`, a bounded number at a time. `gap` is true if batches after "
             "the position were dropped, or if there was a time without a listener since the position was read."
+        ),
+    },
+    "Changes of waiting messages (MOVE)": {
+        88: (
+            "`edit` changes messages that are READY or SCHEDULED, each in one step. The answer is False, and "
+            "nothing happens, for a message that is leased, dead, ended or unknown, or whose record is damaged. A "
+            "repeated call answers the same. A number that is not finite raises a `DriverError`, and nothing has "
+            "changed."
+        ),
+        89: (
+            "All else stays: body, attempts, lost leases, the last error, the time of the enqueue and the unique "
+            "key, which the message holds without a gap."
+        ),
+        90: (
+            "A message has the place in the order of its new queue that its new priority, its new due time and its "
+            "ID give it. A `due_at` that is over makes a scheduled message ready now, and leaves a ready one at "
+            "its place."
+        ),
+        91: (
+            "An expiry counts from the new due time. A message that was leased before has none, unless "
+            "`expires` is given."
+        ),
+        92: "Calls that wait for the new queue wake, as they do after an enqueue.",
+    },
+    "Requests about workers (WORKER_REQUESTS)": {
+        93: (
+            "`request_workers` keeps a request for each worker in the registry, in one step for each, and answers in "
+            "order with the request that holds now. A repeated request answers the same. The answer is None, and "
+            "nothing is kept, for a worker that is not in the registry or whose record has no `owner`."
+        ),
+        94: "The last request holds, except that no request follows STOP.",
+        95: (
+            "A request is for one `owner`, which is one run of a worker. It is kept as long as the registry has a "
+            "worker with that owner, and for at least an hour after it was made."
+        ),
+        96: (
+            "`requests` returns what `cancel_requests` does, and the request about the worker of that owner: RUN if "
+            "there is none, or if it is damaged."
         ),
     },
 }

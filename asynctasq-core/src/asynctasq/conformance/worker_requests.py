@@ -57,7 +57,7 @@ async def _expect(harness: Harness, worker: WorkerInfo, request: str) -> None:
     expect_equal(str(found), request, "request about a worker")
 
 
-@check("", 100, needs=NEEDS)
+@check("", 93, needs=NEEDS)
 async def requests_reach_their_workers(harness: Harness) -> None:
     one, two, other = [await _start(harness) for _ in range(3)]
     await _expect(harness, one, "run")
@@ -70,7 +70,7 @@ async def requests_reach_their_workers(harness: Harness) -> None:
     await _expect(harness, other, "run")
 
 
-@check("", 100, needs=NEEDS)
+@check("", 93, needs=NEEDS)
 async def requests_about_workers_that_are_not_registered_are_refused(harness: Harness) -> None:
     gone, old, alive = await _start(harness), await _start(harness, owner=""), await _start(harness)
     await harness.workers.forget_worker(gone.id)
@@ -84,7 +84,7 @@ async def requests_about_workers_that_are_not_registered_are_refused(harness: Ha
     expect_equal(await _request(harness, "quiet"), [], "answer to a request about nothing")
 
 
-@check("", 101, needs=NEEDS)
+@check("", 94, needs=NEEDS)
 async def quiet_workers_can_be_resumed_and_stopping_ones_cannot(harness: Harness) -> None:
     worker = await _start(harness)
     for request in ("quiet", "run", "quiet", "stop"):
@@ -96,7 +96,7 @@ async def quiet_workers_can_be_resumed_and_stopping_ones_cannot(harness: Harness
         await _expect(harness, worker, "stop")
 
 
-@check("", 102, needs=NEEDS)
+@check("", 95, needs=NEEDS)
 async def requests_are_for_one_run_of_a_worker(harness: Harness) -> None:
     worker = await _start(harness)
     await _request(harness, "stop", worker)
@@ -109,7 +109,7 @@ async def requests_are_for_one_run_of_a_worker(harness: Harness) -> None:
     await _expect(harness, worker, "stop")
 
 
-@check("", 102, needs=NEEDS)
+@check("", 95, needs=NEEDS)
 async def requests_outlast_silence_and_later_requests(harness: Harness) -> None:
     """Keep the request of a worker that was suspended."""
     worker, other = await _start(harness), await _start(harness)
@@ -121,7 +121,7 @@ async def requests_outlast_silence_and_later_requests(harness: Harness) -> None:
         await _expect(harness, worker, "quiet")
 
 
-@check("", 102, needs=NEEDS)
+@check("", 95, needs=NEEDS)
 async def requests_of_living_workers_are_kept(harness: Harness) -> None:
     worker, other = await _start(harness), await _start(harness)
     await _request(harness, "quiet", worker)
@@ -132,7 +132,7 @@ async def requests_of_living_workers_are_kept(harness: Harness) -> None:
     await _expect(harness, worker, "quiet")
 
 
-@check("h", 103, needs=NEEDS | Capability.CANCEL)
+@check("h", 96, needs=NEEDS | Capability.CANCEL)
 async def requests_contain_those_to_cancel(harness: Harness) -> None:
     delivery = await harness.enqueue_and_lease()
     kept = await harness.enqueue_and_lease()
