@@ -76,6 +76,14 @@ async def waits() -> None:
     await it.flag("go on").wait()
 
 
+@task
+def blocks() -> None:
+    it = probe()
+    it.flag("began").set()
+    it.flag("go on").wait_in_thread()
+    it.flag("over").set()
+
+
 async def watched(make_stage: MakeStage, **settings: object) -> tuple[Stage, Ends]:
     stage, ends = await make_stage(**settings), Ends()
     stage.app.plugins.register(ends)
@@ -248,6 +256,19 @@ async def test_outcomes_are_unknown_if_the_store_is_unavailable_until_the_end(
     assert {each.applied for each in ends.contexts} == {None}
     assert {each.kind for each in ends.contexts} == {KIND.COMPLETED}
     ends.check_each_once()
+
+
+async def test_a_run_that_cannot_be_interrupted_is_reported_once(make_stage: MakeStage) -> None:
+    stage, ends = await watched(make_stage, grace_period=0.0)
+    await blocks().dispatch()
+    timing = WorkerTiming(engine=EngineTiming(interrupted=0.05))
+    async with stage.worker(timing=timing):
+        await stage.flag("began").wait()
+    stage.flag("go on").set()
+    await stage.flag("over").wait()
+    assert (ends.only.kind, ends.only.released) == (KIND.RELEASED, ReleaseReason.STILL_RUNNING)
+    assert ends.only.started_at is not None
+    assert (ends.only.applied, ends.only.duration) == (True, None)
 
 
 async def test_slow_observers_hold_up_nothing(

@@ -20,6 +20,7 @@ from asynctasq.tasks.context import CurrentTask
 from asynctasq.tasks.definition import TaskDefinition
 from asynctasq.worker.attempt_scope import AttemptScope
 from asynctasq.worker.completion import BoundCompletion, CallCompleter
+from asynctasq.worker.run_notes import RunNotes
 
 T = TypeVar("T")
 logger = logging.getLogger("asynctasq")
@@ -52,7 +53,6 @@ class WorkerCall:
         "_resolvers",
         "_resources",
         "_scope",
-        "_surround",
         "_task",
         "_unique_models",
         "_waits",
@@ -60,9 +60,15 @@ class WorkerCall:
         "definition",
         "delivery",
         "ended",
+        "notes",
         "policy",
         "started_at",
     )
+
+    surrounding: Surrounding | None = None  # a class attribute costs nothing per call
+    """The context managers of plugins around `execute`; None if there are none."""
+    notes: RunNotes
+    """Facts about the run for observers; set only if there are some."""
 
     def __init__(
         self,
@@ -77,7 +83,6 @@ class WorkerCall:
         waits: "Waits | None" = None,
         completer: CallCompleter | None = None,
         started_at: float = 0.0,
-        surround: tuple[Observer, ...] = (),
     ) -> None:
         self.delivery = delivery
         self.definition = definition
@@ -99,7 +104,6 @@ class WorkerCall:
         self._loaded = False
         self._interrupted = False
         self._scope: AttemptScope | None = None
-        self._surround = surround
         self._unique_models: Sequence[object] = ()
 
     async def load(self) -> BaseTask[Any]:
@@ -184,11 +188,6 @@ class WorkerCall:
         self._report(self.delivery, stored)
 
     @property
-    def surrounding(self) -> Surrounding | None:
-        """The context managers of plugins around `execute`; None if there are none."""
-        return Surrounding(self._surround, self.current()) if self._surround else None
-
-    @property
     def attended(self) -> bool:
         """True if resolvers or cleanup functions surround the code of the task."""
         return self._scope is not None or bool(self._resolvers.execution_scopes)
@@ -260,3 +259,23 @@ class WorkerCall:
             if message.schedule is None
             else datetime.fromtimestamp(message.schedule.fire_time, UTC),
         )
+
+
+class SurroundedCall(WorkerCall):
+    """A call whose code runs within context managers of plugins."""
+
+    __slots__ = ("_observers",)
+
+    def __init__(self, *args: Any, surround: tuple[Observer, ...], **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._observers = surround
+
+    @property
+    def surrounding(self) -> Surrounding | None:  # type: ignore[override]  # it is only read
+        """New context managers around `execute`."""
+        return Surrounding(self._observers, self.current())
+
+
+def call_class(surround: tuple[Observer, ...]) -> Callable[..., WorkerCall]:
+    """Return the class of calls that run within `surround`: hooks that return context managers."""
+    return partial(SurroundedCall, surround=surround) if surround else WorkerCall

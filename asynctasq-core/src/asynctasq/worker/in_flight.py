@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from asynctasq.contracts.capabilities import Capability
 from asynctasq.contracts.capabilities.checking import name_of, remedy_for
 from asynctasq.contracts.driver import Driver
-from asynctasq.contracts.executor import AttemptResult
 from asynctasq.errors import CapabilityMissing
 from asynctasq.message import Delivery, Lease, id_to_text
-from asynctasq.settlement import ReleaseReason
 from asynctasq.worker.run_log import task_fields
+from asynctasq.worker.run_notes import RunNotes
 from asynctasq.worker.timing import EngineTiming
 
 if TYPE_CHECKING:
@@ -33,24 +32,6 @@ class Interrupt(Enum):
     """The lease has expired: another worker may be running the message."""
     STOP = "stop"
     """The worker's grace period has expired."""
-
-
-class RunNotes:
-    """Facts about one message for observers. They are kept only if there are some."""
-
-    __slots__ = ("attempt", "committed", "duration", "released", "reported", "started_at")
-
-    def __init__(self, started_at: float | None = None) -> None:
-        """Make the notes; `started_at` is the Unix time at which the attempt started, None before."""
-        self.started_at = started_at
-        self.duration: float | None = None
-        """Run time in seconds; None if the task never ran or still runs."""
-        self.attempt: AttemptResult | None = None
-        self.released: ReleaseReason | None = None
-        self.committed = False
-        """True if the task has completed itself in a transaction that was committed."""
-        self.reported = False
-        """True once `on_settled` was called or dropped."""
 
 
 class InFlightMessage:

@@ -10,8 +10,9 @@ from asynctasq.contracts.executor import AttemptResult
 from asynctasq.hookspecs import ExecutionContext
 from asynctasq.plugins.observers import Observer, Observers
 from asynctasq.settlement import ErrorInfo, Reason, ReleaseReason
-from asynctasq.worker.in_flight import InFlightMessage, RunNotes
+from asynctasq.worker.in_flight import InFlightMessage
 from asynctasq.worker.run_log import task_fields
+from asynctasq.worker.run_notes import RunNotes
 from asynctasq.worker.settled_notices import SettledNotices
 
 logger = logging.getLogger("asynctasq")

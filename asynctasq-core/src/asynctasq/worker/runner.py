@@ -17,7 +17,6 @@ from asynctasq.contracts.executor import (
     Rejected,
     Returned,
     Snoozed,
-    Wrapper,
 )
 from asynctasq.errors import (
     ArgumentsMismatch,
@@ -45,13 +44,15 @@ from asynctasq.settlement import (
 )
 from asynctasq.tasks.context import running_task
 from asynctasq.tasks.definition import ExecutionMode, TaskDefinition
-from asynctasq.worker.call import Waits, WorkerCall
+from asynctasq.worker.call import Waits, WorkerCall, call_class
 from asynctasq.worker.completion import CallCompleter
-from asynctasq.worker.in_flight import InFlightMessage, Interrupt, RunNotes
+from asynctasq.worker.execution import checked, timed
+from asynctasq.worker.in_flight import InFlightMessage, Interrupt
 from asynctasq.worker.life import Life
 from asynctasq.worker.mismatches import MismatchWarnings, reason_of
 from asynctasq.worker.notices import Notices
 from asynctasq.worker.run_log import log_failure, task_fields
+from asynctasq.worker.run_notes import RunNotes
 from asynctasq.worker.timing import RunnerTiming
 
 logger = logging.getLogger("asynctasq")
@@ -106,9 +107,14 @@ class Runner:
         self._completer = completer
         self._timing = timing or RunnerTiming()
         self._mismatches = MismatchWarnings(self._timing.warning)
-        self._takes_notes = notices.has_run_observers
+        self._new_call = call_class(observers.wrap_task)
+        self._open = self._noted_call if notices.has_run_observers else self._call
         wrapped = observers.wrap(self._route)
-        self._execute = wrapped if wrapped == self._route else partial(_checked, wrapped)
+        self._execute: Callable[[WorkerCall], Awaitable[AttemptResult]] = (
+            wrapped if wrapped == self._route else partial(checked, wrapped)
+        )
+        if notices.has_run_observers:
+            self._execute = partial(timed, self._execute)
 
     async def run(self, held: InFlightMessage) -> Settlement | None:
         """Run one delivery and return its settlement; None if its lease is lost, or left to expire.
@@ -120,15 +126,14 @@ class Runner:
             return await self._interrupted(held, why)
         call: WorkerCall | None = None
         try:
-            call = self._call(held)
+            call = self._open(held)
             held.call = call
             running_task.set(call.current)
             if self._observers.before_execute:
                 await self._notices.notify(self._observers.before_execute, held)
                 if (why := held.interrupt) is not None:
                     return await self._interrupted(held, why)
-            notes = held.notes
-            attempt = await (self._execute(call) if notes is None else self._timed(call, notes))
+            attempt = await self._execute(call)
         except asyncio.CancelledError as error:
             if (why := held.interrupt) is not None or (
                 self._life is not None and self._life.is_cancelled
@@ -166,16 +171,13 @@ class Runner:
     def _route(self, call: Call) -> Awaitable[AttemptResult]:
         return self._executors[call.definition.mode].execute(call)
 
-    async def _timed(self, call: WorkerCall, notes: RunNotes) -> AttemptResult:
-        began = time.monotonic()
-        try:
-            return await self._execute(call)
-        finally:
-            notes.duration = time.monotonic() - began
+    def _noted_call(self, held: InFlightMessage) -> WorkerCall:
+        held.notes = notes = RunNotes(time.time())
+        call = self._call(held)
+        call.notes = notes
+        return call
 
     def _call(self, held: InFlightMessage) -> WorkerCall:
-        if self._takes_notes:
-            held.notes = RunNotes(time.time())
         delivery = held.delivery
         definition = self._find_task(delivery.message.task)
         if definition.mode not in self._executors:
@@ -183,7 +185,7 @@ class Runner:
                 f"This worker has no executor {definition.mode.value!r}, which the task "
                 f"{definition.name!r} needs."
             )
-        return WorkerCall(
+        return self._new_call(
             delivery,
             definition,
             self._codec.open_call(delivery.message.body),
@@ -194,7 +196,6 @@ class Runner:
             waits=self._waits,
             completer=self._completer,
             started_at=held.started_at,
-            surround=self._observers.wrap_task,
         )
 
     async def _is_committed(self, held: InFlightMessage, *, returned: bool = False) -> bool:
@@ -377,15 +378,3 @@ def _rolled_back(attempt: AttemptResult) -> AttemptResult:
         "returned."
     )
     return Raised(error_info(error), retry=True, exception=error)
-
-
-async def _checked(wrapped: Wrapper, call: Call) -> AttemptResult:
-    """Return the outcome of a plugin's wrapper.
-
-    Raises:
-        TypeError: it is not an outcome.
-    """
-    attempt: object = await wrapped(call)
-    if isinstance(attempt, AttemptResult):
-        return attempt
-    raise TypeError(f"wrap_execute of a plugin must return the outcome of a task, got {attempt!r}.")

@@ -21,7 +21,8 @@ from asynctasq.settlement import (
     Settlement,
     SettlementKind,
 )
-from asynctasq.worker.in_flight import InFlightMessage, RunNotes
+from asynctasq.worker.in_flight import InFlightMessage
+from asynctasq.worker.run_notes import RunNotes
 from asynctasq.worker.tally import has_completed
 
 logger = logging.getLogger("asynctasq")

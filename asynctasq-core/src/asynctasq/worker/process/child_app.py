@@ -23,14 +23,13 @@ from asynctasq.importing import import_root_of_main, imported_module, module_nam
 from asynctasq.logs.fields import LineFormatter, fields_in_use, use_fields
 from asynctasq.logs.stream import StderrHandler
 from asynctasq.message import Delivery
-from asynctasq.plugins.observers import Observer
 from asynctasq.results import Handle
 from asynctasq.runtime import dispatcher_replaced, use_here
 from asynctasq.serializers.codec import Codec
 from asynctasq.tasks.base import BaseTask
 from asynctasq.tasks.definition import ExecutionMode
 from asynctasq.tasks.registry import registry
-from asynctasq.worker.call import WorkerCall
+from asynctasq.worker.call import WorkerCall, call_class
 from asynctasq.worker.log_guard import keep_loggers_enabled
 
 T = TypeVar("T")
@@ -273,12 +272,12 @@ class AppChildApplication:
         self._lifespan = lifespan
         self._stack = AsyncExitStack()
         self._resources: object = None
-        self._surround: tuple[Observer, ...] = ()
+        self._new_call = call_class(())
 
     async def open(self) -> None:
         """Enter the app's `lifespan`, so that each child has its own resources."""
         runtime_of(self._app).resolvers.prepare()
-        self._surround = runtime_of(self._app).observers.wrap_task
+        self._new_call = call_class(runtime_of(self._app).observers.wrap_task)
         lifespan: Any = self._app.lifespan
         if lifespan is None and self._lifespan:
             module, _, name = self._lifespan.partition(":")
@@ -310,7 +309,7 @@ class AppChildApplication:
         if not registry.knows(name):
             with importing_for_message(module):
                 importlib.import_module(module)
-        return WorkerCall(
+        return self._new_call(
             delivery,
             registry.find(name),
             self._codec.open_call(delivery.message.body),
@@ -319,7 +318,6 @@ class AppChildApplication:
             resources=self._resources,
             report=lambda _, progress: report(progress),
             waits=ReportedWaits(note_wait),
-            surround=self._surround,
         )
 
 
