@@ -198,4 +198,5 @@ def _fact(row: list[Any]) -> Fact | None:
             raise ValueError("id")
     if fields.get("value") is not None:
         fields["value"] = b64decode(fields["value"], validate=True)
-    return Fact(**{**fields, "kind": kind})
+    fields["kind"] = kind
+    return Fact(**fields)
