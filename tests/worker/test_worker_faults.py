@@ -207,6 +207,21 @@ async def test_a_refused_batch_is_settled_one_by_one(faulty: Stage, line: Line) 
     assert sorted(faulty.log) == list(range(10))
 
 
+async def test_an_outage_amid_a_batch_that_is_settled_one_by_one_counts_none_twice(
+    faulty: Stage, line: Line
+) -> None:
+    handles = [await waits.dispatch() for _ in range(3)]
+    async with faulty.worker(concurrency=20):
+        await faulty.flag("began").wait()
+        line.fail("settle", 1, error=refused)
+        line.answer("settle", lambda answers: answers)  # of the first one
+        line.fail("settle", 1)  # of the second one
+        faulty.flag("go on").set()
+        for handle in handles:
+            await handle.result(timeout=PATIENCE)
+    assert sum(each.completed for each in await faulty.app.metrics.tasks()) == 3
+
+
 async def test_an_item_that_the_store_refuses_is_buried(faulty: Stage, line: Line) -> None:
     handle = await note("too large").dispatch()
     line.replace("settle", [Settled.REFUSED])

@@ -74,6 +74,8 @@ class Settler:
         self._flushing: asyncio.Task[None] | None = None
         self._again: list[_Item] = []
         """Items of the current batch that were refused in every form and are tried again."""
+        self._settled_alone: set[InFlightMessage] = set()
+        """Messages of the current batch that were settled one by one, before the store went away."""
         self._tries: dict[InFlightMessage, int] = {}
         self._uncertain = False
         """True if an earlier try of the current batch was not answered."""
@@ -121,11 +123,14 @@ class Settler:
         try:
             while self._pending:
                 batch = list(islice(self._pending, BATCH_SIZE))
-                self._about.attach(batch)
-                self._again.clear()  # a batch that is repeated is repeated whole
+                left = batch
+                if self._settled_alone:
+                    left = [item for item in batch if item[0] not in self._settled_alone]
+                self._about.attach(left)
+                self._again.clear()  # what is left of a batch is repeated whole
                 self._uncertain = retries.failures > 0
                 try:
-                    await self._settle(batch, repeated=self._uncertain)
+                    await self._settle(left, repeated=self._uncertain)
                 except DriverUnavailable as error:
                     await retries.after(error)
                     continue
@@ -135,6 +140,7 @@ class Settler:
                     await asyncio.sleep(self._timing.failed)
                     continue
                 retries.reached()
+                self._settled_alone.clear()
                 for _ in batch:
                     self._pending.popleft()
                 if not self._again:
@@ -167,6 +173,8 @@ class Settler:
                 return
             for item in batch:
                 await self._settle([item], repeated=True)
+                if not self._again or self._again[-1] is not item:
+                    self._settled_alone.add(item[0])
             return
         self._note_settled(batch, answers)
         if self._notices.settled.observed:
