@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from asynctasq import App, hookimpl, task
 from asynctasq.cli import main
+from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from asynctasq.errors import CapabilityMissing
 from asynctasq.hookspecs import OperationContext
 from asynctasq.message import State
@@ -164,3 +165,27 @@ def test_the_command_line_is_named(store_url: str, caplog: pytest.LogCaptureFixt
     assert done.exit_code == 0, done.output
     [line] = caplog.messages
     assert line.endswith("(cli): queues.pause queue=default")
+
+
+async def test_calls_for_many_tasks_are_reported_once_with_their_filter(
+    app: App, watcher: Watcher
+) -> None:
+    for _ in range(3):
+        await enqueue(app, message(app, queue="mail"))
+    await app.tasks.move_all("sms", queue="mail")
+    seen = watcher.take()
+    assert seen.what == "tasks.move_all"
+    assert seen.target == {
+        "states": ["ready", "scheduled"],
+        "queue": "mail",
+        "new_queue": "sms",
+    }
+    assert seen.counts == {"done": 3, "interrupted": 0, "skipped": 0, "failed": 0}
+    await app.tasks.cancel_all(everything=True)
+    seen = watcher.take()
+    assert (seen.what, seen.counts["done"]) == ("tasks.cancel_all", 3)
+    await app.tasks.cancel_all(everything=True)
+    assert not watcher.contexts, "nothing was done"
+    await app.request_workers(["w"], WorkerRequest.QUIET)
+    seen = watcher.take()
+    assert (seen.what, seen.counts) == ("workers.quiet", {"followed": 0})

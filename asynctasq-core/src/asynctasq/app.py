@@ -1,25 +1,19 @@
 """The app: the settings, the stores and the dispatcher of one application."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from contextvars import Token
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 from weakref import ref
 
 from asynctasq import runtime
+from asynctasq.app_operations import AppOperations
 from asynctasq.app_runtime import Runtime
 from asynctasq.config import Settings
-from asynctasq.contracts.capabilities import (
-    Capability,
-    SupportsWorkers,
-    WorkerInfo,
-    require,
-)
 from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.app_scopes import AppScopes
-from asynctasq.dispatch.cancelling import cancel
 from asynctasq.dispatch.connections import ConnectionPool
 from asynctasq.dispatch.dispatcher import AnyDefinition, Dispatcher
 from asynctasq.dispatch.driver_override import driver_to_open, register_app
@@ -27,30 +21,16 @@ from asynctasq.dispatch.messages import MessageFactory
 from asynctasq.dispatch.portal import BlockingPortal
 from asynctasq.dispatch.stores import Stores
 from asynctasq.errors import ConfigurationError
-from asynctasq.message import CancelOutcome
 from asynctasq.plugins import PluginRegistry
 from asynctasq.results import Handle
 from asynctasq.tasks.base import BaseTask
-
-if TYPE_CHECKING:
-    from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
-    from asynctasq.operations import (
-        DeadLetters,
-        EventStream,
-        Metrics,
-        OutboxMessages,
-        Queues,
-        Schedules,
-        Tasks,
-    )
-    from asynctasq.operations.audit import Audit
 
 T = TypeVar("T")
 Lifespan = Callable[["App"], AbstractAsyncContextManager[Any]]
 """Opens resources of tasks while a worker runs. The value that it yields is `current_task().resources`."""
 
 
-class App:
+class App(AppOperations):
     """One application's queue.
 
         app = App({"driver": "sqlite", "sqlite": {"path": "queue.db"}})
@@ -232,148 +212,6 @@ class App:
             ValueError: `task_id` is not a UUID.
         """
         return self._dispatcher.handle(task_id, task)
-
-    # Operations; the modules are imported by programs that use them.
-
-    @property
-    def _audit(self) -> "Audit":
-        from asynctasq.operations.audit import Audit
-
-        return Audit(lambda: self._runtime.observers, lambda: self.store)
-
-    @property
-    def queues(self) -> "Queues":
-        """The queues of the app's store: count, pause, purge."""
-        from asynctasq.operations import Queues
-
-        return Queues(self.driver, self._audit)
-
-    @property
-    def tasks(self) -> "Tasks":
-        """The tasks in the app's store: list, inspect, cancel."""
-        from asynctasq.operations import Tasks
-
-        return Tasks(self.driver, self._runtime.codec, self._cancel, self._audit)
-
-    @property
-    def dead_letters(self) -> "DeadLetters":
-        """The dead letters in the app's store: list, retry, edit, delete."""
-        from asynctasq.operations import DeadLetters
-
-        return DeadLetters(self.driver, self._runtime.codec, self._audit)
-
-    @property
-    def schedules(self) -> "Schedules":
-        """The schedules in the app's store: list, preview, pause, resume, run, remove."""
-        from asynctasq.operations.schedules import Schedules
-
-        return Schedules(self.driver, self._dispatcher.stores.schedules, self._audit)
-
-    @property
-    def metrics(self) -> "Metrics":
-        """The counts of the app's workers: rates, run times, finished tasks."""
-        from asynctasq.operations.metrics import Metrics
-
-        return Metrics(self.driver)
-
-    def events(
-        self,
-        *,
-        kinds: Collection[str] | None = None,
-        task: str | None = None,
-        queue: str | None = None,
-        after: str | None = None,
-        hold: float = 30.0,
-    ) -> "EventStream":
-        """Return what happens to the tasks of the app's store, live, as an asynchronous iterator.
-
-            async for event in app.events(kinds={"completed", "dead"}, task="shop:*"):
-                print(event.kind, event.task, event.task_id, event.seconds)
-
-        Events are published while there is a listener. They begin within two seconds of the first listener. Those of
-        one task come in the order of its states. A gap, which no filter leaves out, says that events are missing.
-
-        Args:
-            kinds: only events of these kinds, such as `completed`; see `EventKind`.
-            task: only tasks of this name, or of a pattern such as `shop:*`.
-            queue: only tasks of this queue.
-            after: cursor of the last event that you have handled. Without it, the stream begins at the present.
-            hold: seconds for which events are published and kept after you stopped to listen, so that you can
-                come back with a cursor and miss nothing; 30 to 600.
-
-        Raises:
-            ValueError: an argument is not valid.
-        """
-        from asynctasq.operations.events import EventStream
-
-        return EventStream(
-            self.driver,
-            self._runtime.codec,
-            kinds=kinds,
-            task=task,
-            queue=queue,
-            after=after,
-            hold=hold,
-        )
-
-    @property
-    def outbox(self) -> "OutboxMessages":
-        """The messages in the app's outbox: list, retry, delete.
-
-        Raises:
-            ConfigurationError: the app has no outbox.
-        """
-        from asynctasq.operations import OutboxMessages
-
-        found = self._dispatcher.stores.outbox
-        if found is None:
-            raise ConfigurationError(
-                "The app has no outbox. Set `outbox` to the database of your application."
-            )
-        return OutboxMessages(found, self._audit)
-
-    async def workers(self) -> list[WorkerInfo]:
-        """Return the live workers of the app's store, by id.
-
-        Raises:
-            CapabilityMissing: the driver does not register workers.
-        """
-        driver = await self.driver()
-        store = require(driver, Capability.WORKERS, SupportsWorkers, purpose="Listing workers")
-        return await store.workers()
-
-    async def request_workers(
-        self, ids: Sequence[str], request: "WorkerRequest"
-    ) -> "list[WorkerRequest | None]":
-        """Request of workers to be quiet, to run again, or to stop. They follow within a few seconds.
-
-        A quiet worker takes no new messages and finishes the running ones. A request is for the present run of a
-        worker: another worker that starts with the same id does not follow it.
-
-        Args:
-            ids: of workers in `workers()`.
-            request: `WorkerRequest.QUIET`, `RUN` or `STOP`.
-
-        Returns:
-            The request that holds now for each worker: `STOP` if it was requested before. None for a worker that is
-            not alive, or whose release takes no requests.
-
-        Raises:
-            CapabilityMissing: the driver keeps no requests.
-            DriverError: the tables of the store are those of an earlier release.
-        """
-        from asynctasq.contracts.capabilities.worker_requests import SupportsWorkerRequests
-
-        store = require(
-            await self.driver(),
-            Capability.WORKER_REQUESTS,
-            SupportsWorkerRequests,
-            purpose="Requesting something of workers",
-        )
-        return await store.request_workers(ids, request)
-
-    async def _cancel(self, ids: Sequence[bytes]) -> Sequence[CancelOutcome]:
-        return await cancel(await self._dispatcher.stores.default.connection(), ids)
 
     # For the worker, the command line and `asynctasq.testing`.
 

@@ -13,12 +13,11 @@ from typing import Any
 from asynctasq.config.durations import duration_problems
 from asynctasq.config.hiding import hidden_core
 from asynctasq.config.problems import all_in_one, converted, nearest, wrong_value
+from asynctasq.config.rules import PATTERN_WORDS, PLUGIN_NAME
 from asynctasq.config.sections import PluginSections, variable_of
 from asynctasq.config.settings import (
     CORE_FIELDS,
     CORE_TYPES,
-    PATTERN_WORDS,
-    PLUGIN_NAME,
     Settings,
     SettingsClass,
     rule_of,

@@ -1,33 +1,25 @@
 """The rules of the executor contract, as checks: a worker runs tasks with the executor."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from pathlib import Path
+from contextlib import AbstractAsyncContextManager
 from typing import Any, ClassVar, Literal, TypeVar
 
-from asynctasq.app import App
 from asynctasq.conformance import executor_tasks as tasks
+from asynctasq.conformance.executor_harness import (
+    AT_ONCE,
+    LOOK_SECONDS,
+    ExecutorHarness,
+    harness_of,
+)
 from asynctasq.conformance.plugin_checks import Checks, PluginConformance
 from asynctasq.contracts.executor import Executor, Raised, Rejected, Returned, Snoozed
 from asynctasq.errors import ResultNotSerializable, TaskCancelled, TaskFailed
-from asynctasq.hookspecs import ExecutionContext, hookimpl
 from asynctasq.message import State
-from asynctasq.tasks.context import CurrentTask
-from asynctasq.worker.worker import Worker
 
 E = TypeVar("E", bound=BaseException)
 
 checks = Checks()
-_AT_ONCE = 2
 _TIMEOUT_SECONDS = 0.3
-_LOOK_SECONDS = 0.01
-_KINDS: dict[str, tuple[type[Any], ...]] = {
-    "loop": (tasks.InLoop,),
-    "thread": (tasks.InThread,),
-    "process": (tasks.InProcess, tasks.AsyncInProcess),
-}
 
 
 class ExecutorConformance(PluginConformance):
@@ -52,119 +44,9 @@ class ExecutorConformance(PluginConformance):
         """Create an executor with the settings that `create_executor` receives from a worker."""
         raise NotImplementedError(f"{type(self).__qualname__} must define make_executor")
 
-    def harness(self) -> AbstractAsyncContextManager["ExecutorHarness"]:
+    def harness(self) -> AbstractAsyncContextManager[ExecutorHarness]:
         """Return the object with which a check works."""
-        return _harness(self)
-
-
-class ExecutorHarness:
-    """A worker on a memory driver that runs tasks with the executor, and notes their outcomes."""
-
-    def __init__(self, suite: ExecutorConformance, app: App) -> None:
-        self.suite = suite
-        self.app = app
-        self.outcomes: list[object] = []
-        """Each `AttemptResult`, in the order in which the attempts ended."""
-        self.settings: Any = None
-        """The settings that the worker passed to `create_executor`."""
-        self.worker: Worker
-
-    @property
-    def kinds(self) -> Sequence[type[Any]]:
-        """The task classes of the mode."""
-        return _KINDS[self.suite.mode]
-
-    def folder(self, kind: type[Any]) -> Path:
-        """Return the folder of one task class."""
-        folder = self.suite.folder / kind.__name__
-        folder.mkdir(exist_ok=True)
-        return folder
-
-    def task(self, kind: type[Any], behavior: str, argument: Any = None, **options: Any) -> Any:
-        """Return a task with this behavior (a function of `executor_tasks`)."""
-        made = kind(
-            behavior=behavior,
-            folder=str(self.folder(kind)),
-            argument=argument,
-            patience=self.suite.patience / 2,
-        )
-        return made.options(**{"result_ttl": 600, "retry_delay": 0, **options})
-
-    async def dispatch(self, task: Any) -> Any:
-        """Dispatch a task, and return its handle."""
-        return await self.app.dispatch(task)
-
-    async def result(self, task: Any) -> Any:
-        """Dispatch a task, and return its result."""
-        return await (await self.dispatch(task)).result(timeout=self.suite.patience)
-
-    async def error(self, task: Any, kind: type[E]) -> E:
-        """Dispatch a task, and return the error that its result raises."""
-        return await self.error_of(await self.dispatch(task), kind)
-
-    async def error_of(self, handle: Any, kind: type[E]) -> E:
-        """Return the error that a result raises."""
-        try:
-            result = await handle.result(timeout=self.suite.patience)
-        except kind as error:
-            return error
-        raise AssertionError(f"the result is {result!r}, instead of {kind.__name__}")
-
-    async def noted(self, kind: type[Any], name: str, count: int = 1) -> list[str]:
-        """Wait until a task has written so many lines, and return them."""
-        while len(found := tasks.lines(self.folder(kind), name)) < count:  # noqa: ASYNC110  another process may write
-            await asyncio.sleep(_LOOK_SECONDS)
-        return found
-
-
-class _Plugin:
-    """The executor plugin of the check, and an observer of its attempts."""
-
-    def __init__(self, harness: ExecutorHarness) -> None:
-        self._harness = harness
-
-    @hookimpl
-    def create_executor(self, settings: Any) -> Executor:
-        self._harness.settings = settings
-        return self._harness.suite.make_executor(settings)
-
-    @hookimpl
-    @contextmanager
-    def wrap_task(self, task: CurrentTask) -> Iterator[None]:
-        token = tasks.surrounding.set((task.id, threading.get_ident()))
-        try:
-            yield
-        finally:
-            tasks.surrounding.reset(token)
-
-    @hookimpl
-    def after_execute(self, context: ExecutionContext) -> None:
-        self._harness.outcomes.append(context.attempt)
-
-
-@asynccontextmanager
-async def _harness(suite: ExecutorConformance) -> AsyncIterator[ExecutorHarness]:
-    app = App(
-        {
-            "driver": "memory",
-            "disable_plugins": [f"executor:{mode}" for mode in _KINDS],
-            "process_pool_size": _AT_ONCE,
-            "grace_period": 1.0,
-        }
-    )
-    harness = ExecutorHarness(suite, app)
-    plugin = _Plugin(harness)
-    app.plugins.register(plugin, kind="executor", name=suite.mode)
-    app.plugins.register(plugin)
-    async with app:
-        harness.worker = Worker(app=app, handle_signals=False, concurrency=_AT_ONCE)
-        working = asyncio.create_task(harness.worker.start())
-        try:
-            yield harness
-        finally:
-            harness.worker.stop()
-            await working
-    app.close_sync()
+        return harness_of(self)
 
 
 @checks.rule(
@@ -202,11 +84,11 @@ async def tasks_know_themselves(harness: ExecutorHarness) -> None:
 async def tasks_run_at_the_same_time(harness: ExecutorHarness) -> None:
     for kind in harness.kinds:
         members = [
-            await harness.dispatch(harness.task(kind, "meet", [number, _AT_ONCE], max_attempts=1))
-            for number in range(_AT_ONCE)
+            await harness.dispatch(harness.task(kind, "meet", [number, AT_ONCE], max_attempts=1))
+            for number in range(AT_ONCE)
         ]
         met = [await each.result(timeout=harness.suite.patience) for each in members]
-        assert met == [True] * _AT_ONCE, f"{kind.__name__}: the tasks ran one after the other"
+        assert met == [True] * AT_ONCE, f"{kind.__name__}: the tasks ran one after the other"
 
 
 @checks.rule(
@@ -334,7 +216,7 @@ async def stopping_releases_tasks(harness: ExecutorHarness) -> None:
         await harness.noted(kind, "started")
         harness.worker.stop()
         while await handle.status() is State.RUNNING:  # noqa: ASYNC110  drivers do not report states
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
         status = await handle.status()
         assert status is State.READY, (
             f"{kind.__name__}: the task is {status} after the worker stopped"
@@ -399,7 +281,7 @@ async def unreadable_arguments_are_no_attempt(harness: ExecutorHarness) -> None:
         task = harness.task(kind, "return_argument", tasks.Unreadable(), max_attempts=1)
         handle = await harness.dispatch(task)
         while await handle.status() in {State.READY, State.RUNNING}:  # noqa: ASYNC110  same
-            await asyncio.sleep(_LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)
         status = await handle.status()
         assert status is State.SCHEDULED, f"{kind.__name__}: the message is {status}"
 

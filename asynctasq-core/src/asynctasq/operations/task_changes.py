@@ -1,14 +1,16 @@
 """The calls of `App.tasks` that count and change many tasks."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from typing import Unpack
 
 from asynctasq.contracts.capabilities import Capability, SupportsCancel, SupportsInspect, require
 from asynctasq.contracts.capabilities.move import Changes, SupportsMove
 from asynctasq.contracts.driver import Driver
-from asynctasq.message import PRIORITY_HIGHEST, PRIORITY_LOWEST, State
-from asynctasq.operations.batches import in_batches
+from asynctasq.message import PRIORITY_HIGHEST, PRIORITY_LOWEST, CancelOutcome, State
+from asynctasq.operations.audit import Audit
 from asynctasq.operations.bulk import (
     CANCELLABLE,
     WAITING,
@@ -33,6 +35,8 @@ class TaskChanges:
     """Calls of `Tasks` that count and change many tasks."""
 
     _driver: Callable[[], Awaitable[Driver]]
+    _audit: Audit
+    _cancel: Callable[[Sequence[bytes]], Awaitable[Sequence[CancelOutcome]]]
 
     async def count(self, states: Collection[State] = WAITING, **wanted: Unpack[TaskFilter]) -> int:
         """Count the tasks that `page` lists.
@@ -71,7 +75,12 @@ class TaskChanges:
         """
         changes = _changes(queue, priority, seconds(due_at), expires)
         mover = await self._mover(await self._driver())
-        return await in_batches(task_ids, lambda batch: mover.edit(batch, changes))
+        return await self._audit.in_batches(
+            "tasks.edit",
+            task_ids,
+            lambda batch: mover.edit(batch, changes),
+            lambda changed: "changed" if changed else "unchanged",
+        )
 
     async def cancel_all(
         self,
@@ -98,17 +107,19 @@ class TaskChanges:
             ValueError: a state or the rate is not valid, or there is no condition.
         """
         driver = await self._driver()
-        canceller = require(driver, Capability.CANCEL, SupportsCancel, purpose="Cancelling tasks")
-        return await bulk(
+        require(driver, Capability.CANCEL, SupportsCancel, purpose="Cancelling tasks")
+        store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Selecting tasks")
+        work = partial(
+            bulk,
             driver,
-            require(driver, Capability.INSPECT, SupportsInspect, purpose="Selecting tasks"),
-            cancelling(canceller.cancel),
+            store,
+            cancelling(self._cancel),
             states=check_states(states, CANCELLABLE),
             wanted=check_filter(wanted, everything=everything),
             is_wanted=None,
             per_second=per_second,
-            on_progress=on_progress,
         )
+        return await self._reported("tasks.cancel_all", states, wanted, work, on_progress)
 
     async def move_all(
         self,
@@ -137,7 +148,9 @@ class TaskChanges:
         """
         changes = _changes(to, None, None, None)
         wanted = check_filter(wanted, everything=everything)
-        return await self._edit_all(changes, states, per_second, on_progress, wanted)
+        return await self._edit_all(
+            "tasks.move_all", changes, states, per_second, on_progress, wanted
+        )
 
     async def reprioritize_all(
         self,
@@ -164,7 +177,9 @@ class TaskChanges:
         """
         changes = _changes(None, priority, None, None)
         wanted = check_filter(wanted, everything=everything)
-        return await self._edit_all(changes, states, per_second, on_progress, wanted)
+        return await self._edit_all(
+            "tasks.reprioritize_all", changes, states, per_second, on_progress, wanted
+        )
 
     async def export(self, queue: str, *, dead: bool = False) -> AsyncIterator[str]:
         """Yield the waiting tasks of a queue as JSON lines, which `import_` reads. The queue stays as it is.
@@ -199,10 +214,14 @@ class TaskChanges:
         """
         if queue is not None:
             check_queue_name(queue)
-        return await imported(await self._driver(), lines, queue=queue)
+        done = await imported(await self._driver(), lines, queue=queue)
+        counts = {"added": done.added, "skipped": done.skipped, "failed": len(done.failed)}
+        await self._audit.done("tasks.import", {} if queue is None else {"queue": queue}, counts)
+        return done
 
     async def _edit_all(
         self,
+        what: str,
         changes: Changes,
         states: Collection[State],
         per_second: float | None,
@@ -211,7 +230,8 @@ class TaskChanges:
     ) -> BulkCounts:
         driver = await self._driver()
         store = require(driver, Capability.INSPECT, SupportsInspect, purpose="Selecting tasks")
-        return await bulk(
+        work = partial(
+            bulk,
             driver,
             store,
             editing(await self._mover(driver), store, changes),
@@ -219,8 +239,36 @@ class TaskChanges:
             wanted=wanted,
             is_wanted=differs(changes),
             per_second=per_second,
-            on_progress=on_progress,
         )
+        new = {"queue": changes.queue, "priority": changes.priority}
+        return await self._reported(what, states, wanted, work, on_progress, **new)
+
+    async def _reported(
+        self,
+        what: str,
+        states: Collection[State],
+        wanted: TaskFilter,
+        work: Callable[..., Awaitable[BulkCounts]],
+        on_progress: Progress | None,
+        **new: object,
+    ) -> BulkCounts:
+        """Do some work, and report what was done, also if an error or a cancellation has ended it early."""
+        latest = BulkCounts()
+
+        def note(counts: BulkCounts) -> None:
+            nonlocal latest
+            latest = counts
+            if on_progress is not None:
+                on_progress(counts)
+
+        try:
+            return await work(on_progress=note)
+        finally:
+            if latest.total:
+                given = {name: value for name, value in wanted.items() if value is not None}
+                values = {f"new_{name}": value for name, value in new.items() if value is not None}
+                target = {"states": [each.value for each in states], **given, **values}
+                await self._audit.done(what, target, asdict(latest))
 
     async def _mover(self, driver: Driver) -> SupportsMove:
         return require(driver, Capability.MOVE, SupportsMove, purpose="Changing waiting tasks")

@@ -18,7 +18,8 @@ from difflib import get_close_matches
 from typing import Any, TypedDict, get_type_hints
 
 from asynctasq.config.durations import duration_problems, heartbeat_of, stall_of
-from asynctasq.config.settings import BYTES_LIMIT, Rule, Settings, rule_of
+from asynctasq.config.rules import Rule
+from asynctasq.config.settings import BYTES_LIMIT, Settings, rule_of
 from asynctasq.errors import ConfigurationError
 from asynctasq.records import record
 from asynctasq.worker.slots import parse_queues
