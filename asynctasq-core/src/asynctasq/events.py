@@ -80,8 +80,8 @@ class Fact:
 
 
 _NAMES = (
-    "kind", "at", "id", "task", "queue", "attempt", "order", "seconds", "error", "reason", "value",
-    "worker", "schedule",
+    "kind", "at", "id", "task", "queue", "attempt", "order", "worker", "seconds", "error", "reason", "value",
+    "schedule",
 )  # fmt: skip
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "at": (int, float),
@@ -95,6 +95,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "worker": str,
     "schedule": str,
 }
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _KINDS = {kind.value: kind for kind in EventKind}
 
 
@@ -140,30 +141,32 @@ def enqueued_fact(message: Message, at: float) -> Fact:
 
 def pack_batch(facts: Sequence[Fact], *, dropped: int = 0) -> bytes:
     """Return facts as bytes."""
-    rows = [_row(fact) for fact in facts]
-    return VERSION + json.dumps([dropped, rows], separators=(",", ":")).encode()
+    return VERSION + _encode([dropped, [_row(fact) for fact in facts]]).encode()
 
 
-def _row(fact: Fact) -> list[Any]:
-    value = fact.value
-    row = [
-        fact.kind.value,
+def _row(fact: Fact) -> tuple[Any, ...]:
+    """Return the fields in the order of `_NAMES`; most facts need only the first ones."""
+    message_id, value, error = fact.id, fact.value, fact.error
+    row = (
+        fact.kind,
         fact.at,
-        None if fact.id is None else fact.id.hex(),
+        None if message_id is None else message_id.hex(),
         fact.task,
         fact.queue,
         fact.attempt,
         fact.order,
+        fact.worker,
         fact.seconds,
-        None if fact.error is None else fact.error[:ERROR_CHARACTERS],
+    )
+    if error is None and fact.reason is None and value is None and fact.schedule is None:
+        return row
+    return (
+        *row,
+        None if error is None else error[:ERROR_CHARACTERS],
         fact.reason,
         None if value is None or len(value) > VALUE_BYTES else b64encode(value).decode(),
-        fact.worker,
         fact.schedule,
-    ]
-    while row[-1] is None:
-        row.pop()
-    return row
+    )
 
 
 def unpack_batch(data: bytes) -> FactBatch | None:
