@@ -3,8 +3,6 @@
 A batch of facts is one record of a store. Drivers keep its bytes and return them; they do not read them.
 """
 
-import json
-from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -94,8 +92,9 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "reason": str,
     "worker": str,
     "schedule": str,
+    "id": bytes,
+    "value": bytes,
 }
-_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
 _KINDS = {kind.value: kind for kind in EventKind}
 
 
@@ -141,16 +140,20 @@ def enqueued_fact(message: Message, at: float) -> Fact:
 
 def pack_batch(facts: Sequence[Fact], *, dropped: int = 0) -> bytes:
     """Return facts as bytes."""
-    return VERSION + _encode([dropped, [_row(fact) for fact in facts]]).encode()
+    from msgpack import packb
+
+    rows = [_row(fact) for fact in facts]
+    packed: bytes = packb([dropped, rows], unicode_errors="surrogatepass")
+    return VERSION + packed
 
 
 def _row(fact: Fact) -> tuple[Any, ...]:
     """Return the fields in the order of `_NAMES`; most facts need only the first ones."""
-    message_id, value, error = fact.id, fact.value, fact.error
+    value, error = fact.value, fact.error
     row = (
         fact.kind,
         fact.at,
-        None if message_id is None else message_id.hex(),
+        fact.id,
         fact.task,
         fact.queue,
         fact.attempt,
@@ -164,7 +167,7 @@ def _row(fact: Fact) -> tuple[Any, ...]:
         *row,
         None if error is None else error[:ERROR_CHARACTERS],
         fact.reason,
-        None if value is None or len(value) > VALUE_BYTES else b64encode(value).decode(),
+        None if value is None or len(value) > VALUE_BYTES else value,
         fact.schedule,
     )
 
@@ -176,8 +179,10 @@ def unpack_batch(data: bytes) -> FactBatch | None:
     """
     if data[:1] != VERSION:
         return None
+    from msgpack import unpackb
+
     try:
-        dropped, rows = json.loads(data[1:])
+        dropped, rows = unpackb(data[1:], unicode_errors="surrogatepass")
         facts = [_fact(row) for row in rows]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -195,11 +200,7 @@ def _fact(row: list[Any]) -> Fact | None:
         value = fields.get(name)
         if (value is not None or name == "at") and not isinstance(value, types):
             raise TypeError(name)
-    if fields.get("id") is not None:
-        fields["id"] = bytes.fromhex(fields["id"])
-        if len(fields["id"]) != 16:
-            raise ValueError("id")
-    if fields.get("value") is not None:
-        fields["value"] = b64decode(fields["value"], validate=True)
+    if fields.get("id") is not None and len(fields["id"]) != 16:
+        raise ValueError("id")
     fields["kind"] = kind
     return Fact(**fields)
