@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from msgpack import packb
 
 from asynctasq.events import EventKind, Fact, pack_batch, unpack_batch
 from asynctasq.message import new_id
@@ -98,9 +99,22 @@ def test_long_errors_are_cut_and_long_values_left_out() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"\x02[0,[]]", b"\x01", b"\x01[0]", b"\x01[0,[[]]]", b'\x01[0,[["started"]]]'),
-        *(b'\x01["0",[]]', b'\x01[0,[["started",1,"ff"]]]', b'\x01[0,[["started",1,5]]]'),
-        *(b'\x01[0,[["started",1,null,5]]]', b"\x01[0,5]", b"\xff\xff"),
+        *(b"", b"\x02" + packb([0, []]), b"\x01", b"\x01\xc1", b"\x01" + packb([0, []])[:-1]),
+        *(
+            b"\x01" + packb(each)
+            for each in (
+                *(
+                    [0],
+                    [0, [[]]],
+                    [0, [["started"]]],
+                    ["0", []],
+                    [0, 5],
+                    7,
+                    [0, [["started", 1, 5]]],
+                ),
+                *([0, [["started", 1, b"short"]]], [0, [["started", 1, None, 5]]]),
+            )
+        ),
     ],
 )
 def test_damaged_batch_is_none(data: bytes) -> None:
@@ -108,6 +122,6 @@ def test_damaged_batch_is_none(data: bytes) -> None:
 
 
 def test_unknown_kinds_are_left_out() -> None:
-    batch = unpack_batch(b'\x01[0,[["suspended",1],["started",1]]]')
+    batch = unpack_batch(b"\x01" + packb([0, [["suspended", 1], ["started", 1]]]))
     assert batch is not None
     assert [each.kind for each in batch.facts] == [EventKind.STARTED]
