@@ -126,9 +126,9 @@ def test_every_extra_brings_its_sibling_of_the_same_version() -> None:
     extras = project_table(ROOT / "asynctasq-core")["optional-dependencies"]
     for name, requirement in EXTRAS.items():
         assert extras[name] == [requirement.format(version=VERSION)]
-    everything = f"asynctasq[{','.join(sorted(EXTRAS))}]"
+    everything = f"asynctasq[{','.join(sorted({*EXTRAS, 'prometheus'}))}]"
     assert extras["all"] == [everything]
-    assert set(extras) == {*EXTRAS, "all", "testing"}
+    assert set(extras) == {*EXTRAS, "all", "prometheus", "testing"}
 
 
 def test_extras_name_only_distributions_that_exist() -> None:

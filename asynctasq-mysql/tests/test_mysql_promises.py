@@ -19,6 +19,7 @@ from tests.servers.databases import mysql_connection
 from tests.servers.mariadb import mariadb_process
 
 
+@pytest.mark.full
 def test_driver_behaves_like_memory(url: str) -> None:
     run_model(lambda: MySQLDriver(url, namespace=uuid4().hex), examples=6)
 

@@ -155,4 +155,4 @@ async def test_tables_of_the_release_before_have_no_schedules(server_url: str) -
             assert await driver.find_schedules(["nightly"]) == [None]
             with pytest.raises(DriverError, match="Run `asynctasq migrate`"):
                 await driver.put_schedules([schedule("nightly")])
-        assert await driver.migrate() == ["schema_4"]
+        assert (await driver.migrate())[0] == "schema_4"

@@ -1,5 +1,6 @@
 """The path of a dispatch through the source files, measured with a profile hook."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -51,10 +52,22 @@ def calls_recorded() -> Iterator[list[tuple[str, str]]]:
         sys.setprofile(None)
 
 
+async def files_of_a_dispatch() -> list[str]:
+    """Return the files that a dispatch passes through while there is no listener to events."""
+    async with asyncio.timeout(30.0):
+        while True:
+            with calls_recorded() as calls:
+                await nothing.dispatch()
+            files = sorted({file for file, _ in calls})
+            if "dispatch/event_publisher.py" not in files:
+                return files
+            await asyncio.sleep(
+                0.01
+            )  # the store has not been asked yet whether there is a listener
+
+
 async def test_a_dispatch_passes_through_at_most_15_files(app: App) -> None:
-    with calls_recorded() as calls:
-        await nothing.dispatch()
-    files = sorted({file for file, _ in calls})
+    files = await files_of_a_dispatch()
     assert len(files) <= MOST_FILES, files
     assert "drivers/memory/store.py" in files
 

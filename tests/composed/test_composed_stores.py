@@ -13,6 +13,8 @@ from asynctasq.drivers.composed import compose
 from tests.composed.queue_kinds import QueueKind, queue_kinds
 from tests.stores import StoreKind, store_kinds
 
+pytestmark = pytest.mark.full
+
 THEMES = ("results", "progress", "cancel", "expiry", "dead_letters", "pause", "unique")
 """Themes of the features that a state store adds. All others are checked with `--full`."""
 

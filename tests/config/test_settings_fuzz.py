@@ -23,6 +23,7 @@ sections = st.dictionaries(shelf_names | st.text(max_size=8), values, max_size=4
 words = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 
+@pytest.mark.full
 @given(
     st.dictionaries(core_names | st.text(max_size=8), values, max_size=5),
     st.one_of(st.none(), values, sections),

@@ -32,7 +32,7 @@ from tests.drivers.outbox_mutants import driver_with
 from tests.drivers.sqlite_transactions import transaction_in_file
 from tests.drivers.transaction_mutants import MUTANTS as TRANSACTION_MUTANTS
 
-pytestmark = pytest.mark.sampled(4)
+pytestmark = pytest.mark.sampled(8)
 
 for module in (
     event_mutants,

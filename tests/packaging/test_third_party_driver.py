@@ -20,6 +20,7 @@ def environment(core: Built, make_environment: Callable[..., Environment]) -> En
     return make_environment(core.wheel, *TOOLS)
 
 
+@pytest.mark.full
 def test_a_new_driver_is_clean_passes_its_tests_and_is_found_where_it_is_installed(
     environment: Environment,
     build: Callable[[Path], Built],

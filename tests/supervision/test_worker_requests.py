@@ -13,6 +13,8 @@ from tests.cli.processes import WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.worker.stage import eventually
 
+pytestmark = pytest.mark.sampled(2)
+
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]
 

@@ -128,11 +128,13 @@ class EventPublisher:
     # Sending, on the loop of the driver.
 
     def _start_later(self) -> None:
-        if self._loop is not None:
+        if self._loop is not None and self._driver is not None:
             self._loop.call_later(self._timing.delay, self._start)
 
     def _start(self) -> None:
-        if self._loop is None or (self._sending is not None and not self._sending.done()):
+        if self._loop is None or self._driver is None:  # finished
+            return
+        if self._sending is not None and not self._sending.done():
             return
         self._sending = self._loop.create_task(self._send(), context=self._context.copy())
 

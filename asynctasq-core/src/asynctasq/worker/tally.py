@@ -118,7 +118,7 @@ class Tally:
 
         Args:
             source: name of this start of the worker.
-            stored: False if the store does not keep counts, so that nobody takes them.
+            stored: False if the store does not keep counts, so that they are not taken.
         """
         self._source = source
         self._stored = stored
