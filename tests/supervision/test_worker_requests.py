@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from asynctasq import App, State
 from asynctasq.contracts.capabilities.worker_requests import WorkerRequest
 from tests.cli.processes import WorkerProcess, asynctasq, until
