@@ -1,5 +1,6 @@
 """Each row of the order of writes: whatever fails after whichever step, no message is lost or ends twice."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -365,3 +366,31 @@ async def test_a_thousand_messages_cost_forty_calls_to_the_state_store(shop: Sho
     assert await shop.queue_counts() == 0
     calls = [name for name in shop.calls.names if name.startswith("state.")]
     assert len(calls) == 40, Counter(calls)
+
+
+async def test_a_cancelled_wait_interrupts_no_other_call(shop: Shop) -> None:
+    """A driver need not expect that any other call than a wait is cancelled."""
+    interrupted, began = [], asyncio.Event()
+    answers = asyncio.Event()
+    state: Any = shop.driver.state
+    paused = state.paused
+
+    async def slow() -> frozenset[str]:
+        began.set()
+        try:
+            await answers.wait()
+        except asyncio.CancelledError:
+            interrupted.append("paused")
+            raise
+        return frozenset(await paused())
+
+    state.paused = slow
+    waiting = asyncio.create_task(shop.driver.wait(["emails"], timeout=30.0))
+    await began.wait()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    answers.set()
+    await shop.driver.close()
+    assert waiting.cancelled()
+    assert not interrupted
+    await shop.driver.open()

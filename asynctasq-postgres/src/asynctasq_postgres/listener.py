@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
+from asynctasq.driverkit.continued_calls import ContinuedCalls
 from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.driverkit.times import micros
 from asynctasq_postgres.connections import CLOSE_SECONDS, Connection, abandon, connect
@@ -61,7 +62,7 @@ class Listener:
         self._server = server
         self._channel = channel_of(server)
         self._waiters: set[Waiter] = set()
-        self._calls: set[asyncio.Task[float]] = set()
+        self._calls = ContinuedCalls()
         self._sleeping = 0
         """Coroutines that wait for work."""
         self._is_announced = False
@@ -210,7 +211,7 @@ class Listener:
             await self._begin()
             while not waiter.notified:
                 waiter.event.clear()
-                pause = await self._to_the_end(look(waiter))
+                pause = await self._calls.run(look(waiter))
                 left = end - loop.time()
                 if pause <= 0.0:
                     return False
@@ -226,18 +227,6 @@ class Listener:
         """Return how many seconds to wait between two looks."""
         seconds = self._server.settings.poll_interval
         return seconds * HEARING_FACTOR if eases and self._is_hearing else seconds
-
-    async def _to_the_end(self, call: Coroutine[Any, Any, float]) -> float:
-        """Await a call. If this coroutine is cancelled, the call goes on, and its connection can be used again."""
-        task = asyncio.create_task(call)
-        self._calls.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: "asyncio.Task[float]") -> None:
-        self._calls.discard(task)
-        if not task.cancelled():
-            task.exception()  # fetched here in case the waiter was cancelled
 
     def look_again(self) -> None:
         """Make every waiter look into the database now."""
@@ -317,8 +306,7 @@ class Listener:
 
     async def stop(self) -> None:
         """Close the connection, and make every waiter return."""
-        if self._calls and asyncio.get_running_loop() is next(iter(self._calls)).get_loop():
-            await asyncio.wait(self._calls, timeout=CLOSE_SECONDS)
+        await self._calls.finish(CLOSE_SECONDS)
         task, self._task = self._task, None
         if task is None:
             return

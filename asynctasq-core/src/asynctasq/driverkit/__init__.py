@@ -15,6 +15,7 @@
 - selection: the messages that a reserve takes
 - metrics: counts of workers: which are kept, and how they are added up
 - events: positions in a stream of events, and which batches are dropped
+- continued_calls: calls that a cancelled `wait` does not interrupt
 - strays: leases that their owner does not know of
 - schedules: checks of schedules and firings, and when a schedule can be claimed
 - store_errors: exceptions of a client library as `DriverError`s

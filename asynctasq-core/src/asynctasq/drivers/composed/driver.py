@@ -25,6 +25,7 @@ from asynctasq.contracts.driver import (
     Enqueued,
     QueueCounts,
 )
+from asynctasq.driverkit.continued_calls import ContinuedCalls
 from asynctasq.driverkit.numbers import check_lease
 from asynctasq.drivers.composed.delegating import StateCalls
 from asynctasq.drivers.composed.enqueueing import enqueue_in_both
@@ -52,6 +53,8 @@ PROGRESS_SECONDS = 86_400.0
 _WITHOUT_NEWS = {"lost_lease_is_news": "the queue does not report leases that ended"}
 RESUMED_SECONDS = 0.5
 """Pause between two looks at whether a queue was resumed."""
+CLOSE_SECONDS = 2.0
+"""Longest time for which `close` waits for calls of waits that were cancelled."""
 
 
 def compose(queue: Driver, state: Driver) -> "ComposedDriver":
@@ -102,6 +105,7 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
         self.clock_is_movable = queue.clock_is_movable and state.clock_is_movable
         self.known_failures = {} if isinstance(queue, SupportsNews) else _WITHOUT_NEWS
         self._held = HeldLeases() if held is None else held
+        self._calls = ContinuedCalls()
         self._long_leases = LongLeases(queue, state, self._held)
         self._limits = Limits(
             queue.longest_delay,
@@ -144,6 +148,7 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
         return " and ".join(filter(None, found))
 
     async def close(self) -> None:
+        await self._calls.finish(CLOSE_SECONDS)
         await self.queue.close()
         await self.state.close()
 
@@ -191,7 +196,7 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
 
     async def wait(self, queues: Sequence[str], *, timeout: float) -> None:
         """Return when one of the two stores may have something to reserve."""
-        paused = await self.state.paused()
+        paused = await self._calls.run(self.state.paused())
         waits = [asyncio.create_task(self.state.wait(queues, timeout=timeout))]
         served = [name for name in queues if name not in paused]
         if served:
@@ -209,7 +214,7 @@ class ComposedDriver(StateCalls, ScheduleCalls, DriverDefaults):
 
     async def _resumed(self, queues: frozenset[str]) -> None:
         """Return when one of these queues is no longer paused: the queue's driver knows no pauses."""
-        while queues <= await self.state.paused():  # noqa: ASYNC110  the store does not push this
+        while queues <= await self._calls.run(self.state.paused()):  # noqa: ASYNC110  the store does not push this
             await asyncio.sleep(RESUMED_SECONDS)
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[Settled]:
