@@ -168,7 +168,7 @@ class WorkerOptions:
         "Serializer for results. (Arguments carry their own serializer name.)", metavar="NAME"
     )
     health_port: int | None = option(
-        "Serve /livez, /readyz and /status over HTTP on this port.",
+        "Serve /livez, /readyz, /status and /metrics over HTTP on this port.",
         Rule("", at_least=0, at_most=65535),
         metavar="PORT",
     )
