@@ -7,7 +7,7 @@ A test that takes one of these fixtures runs once for each store kind that fits:
 - `server_store`: a store on a server of its own, which the test may stop, restart or disconnect.
 
 For `store` and `durable_store`, tests marked with `@pytest.mark.every_store` run on the embedded kinds and on
-one of the servers, so that each server gets its share; all others run on the embedded kinds. With
+one of the servers, so that each server gets its share; all others run on one of the embedded kinds. With
 `pytest --full`, everything runs on every kind. A queue with a state store beside it takes part in the marked tests of
 the worker, with `--full` only. The file `tests/stores.py` of another distribution adds a kind by assigning a
 `StoreKind` to `KIND`.
@@ -135,13 +135,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = list(EMBEDDED)
     servers = [kind for kind in store_kinds() if not kind.embedded and not kind.is_queue]
     is_marked = any(metafunc.definition.iter_markers("every_store"))
+    share = crc32(metafunc.definition.nodeid.encode())  # the same in every process
     if metafunc.config.getoption("full"):
         chosen += servers
         if is_marked and "make_stage" in metafunc.fixturenames:
             chosen += [kind for kind in store_kinds() if kind.is_queue]
     elif is_marked:
-        share = crc32(metafunc.definition.nodeid.encode())  # the same in every process
         chosen.append(servers[share % len(servers)])
+    elif "store" in metafunc.fixturenames:
+        chosen = [chosen[share % len(chosen)]]
     fitting = {
         "store": chosen,
         "durable_store": [kind for kind in chosen if kind.durable],

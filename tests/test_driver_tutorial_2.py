@@ -87,7 +87,7 @@ def test_the_quick_start_works_on_the_driver(tmp_path: Path) -> None:
     assert screens == 4
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(8)
 class TestConformance(DriverConformance):
     durable = True
 

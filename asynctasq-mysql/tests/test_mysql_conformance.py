@@ -33,6 +33,7 @@ async def transaction_in_mysql(url: str) -> AsyncIterator[RunPlan]:
         connection.commit()
 
 
+@pytest.mark.sampled(2)
 class TestMySQL(DriverConformance):
     durable = True
     capabilities = MySQLDriver.capabilities

@@ -41,6 +41,7 @@ async def damage_record(url: str, message_id: bytes) -> None:
         await connection.close()
 
 
+@pytest.mark.sampled(2)
 class TestPostgres(DriverConformance):
     durable = True
     capabilities = PostgresDriver.capabilities

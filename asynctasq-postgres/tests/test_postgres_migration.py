@@ -19,6 +19,8 @@ from asynctasq_postgres.migrating import STEPS
 from tests.drivers.opening import message, opened
 from tests.servers.databases import own_database
 
+pytestmark = pytest.mark.sampled(2)
+
 
 @pytest.fixture
 def empty(empty_url: str) -> Iterator[str]:

@@ -32,6 +32,7 @@ class OnServer:
         )
 
 
+@pytest.mark.sampled(2)
 class TestClassic(OnServer, DriverConformance):
     durable = True
 

@@ -93,6 +93,7 @@ async def test_lease_that_a_hard_stop_has_undone_never_shares_its_token(tmp_path
             assert settled == [Settled.LOST, Settled.DONE]
 
 
+@pytest.mark.full
 def test_driver_behaves_like_memory(url: str) -> None:
     run_model(lambda: RedisDriver(url, namespace=uuid4().hex), examples=20)
 

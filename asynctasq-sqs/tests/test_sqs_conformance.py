@@ -22,6 +22,7 @@ class OnStandIn(DriverConformance):
         self.url = url
 
 
+@pytest.mark.sampled(2)
 class TestSQS(OnStandIn):
     """With a clock that tests move."""
 

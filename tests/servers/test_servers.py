@@ -103,7 +103,7 @@ def test_every_server_is_tested() -> None:
     assert set(ASKS) == set(SERVERS)
 
 
-@pytest.mark.sampled(2)
+@pytest.mark.full
 @pytest.mark.parametrize("kind", sorted(ASKS))
 async def test_server_answers_here_only_and_ends_with_a_run_that_is_killed(
     kind: Kind, run: "subprocess.Popen[bytes]", tmp_path: Path

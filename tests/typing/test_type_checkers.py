@@ -28,6 +28,7 @@ def compare(found: Iterable[tuple[str, int, str]]) -> None:
     assert marked() - told.keys() == set()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_mypy(repository: Path) -> None:
     pytest.importorskip("mypy")
@@ -38,6 +39,7 @@ def test_mypy(repository: Path) -> None:
     compare((file, int(line), message) for file, line, message in found)
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_pyright(repository: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyright")
