@@ -16,7 +16,7 @@ from asynctasq.contracts.driver import Driver
 from asynctasq_postgres import PostgresDriver
 from tests.servers.databases import own_database
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(4)
 
 NEVER = 1 << 30
 QUICK = {"enqueue_replacing", "reserve_after_the_pause", "settle_every_kind"}

@@ -23,6 +23,8 @@ from tests.drivers.opening import message, opened
 from tests.servers.processes import free_port
 from tests.servers.redis import RedisServer, redis_server
 
+pytestmark = pytest.mark.sampled(2)
+
 MakeDriver = Callable[..., RedisDriver]
 MakeProxy = Callable[[str], TcpProxy]
 LEASE = 60.0

@@ -18,6 +18,8 @@ from tests.cli.stores import with_store
 from tests.cli.terminals import on_terminal
 from tests.operations.staging import bury, enqueue, message, reserve
 
+pytestmark = pytest.mark.sampled(2)
+
 Invoke = Callable[..., Result]
 
 IDS = [f"01a22cc7-9810-7e73-8a69-34b1{digits}" for digits in ("91a7eece", "a4895a89", "62a312d0")]

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from tests.cli.processes import asynctasq
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = pytest.mark.sampled(4)
 
 Invoke = Callable[..., Result]
 

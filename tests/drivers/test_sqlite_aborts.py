@@ -15,7 +15,7 @@ from asynctasq.drivers.sqlite import SqliteDriver
 from asynctasq.errors import DriverError
 from asynctasq.message import Delivery
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 NEVER = 1 << 30
 STEP = 3

@@ -26,7 +26,7 @@ class TestThread(ExecutorConformance):
         return ThreadExecutor()
 
 
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 class TestProcess(ExecutorConformance):
     mode = "process"
 

@@ -20,7 +20,7 @@ from asynctasq.message import State, id_from_text
 from tests.executors import tasks
 from tests.executors.conftest import PATIENCE, Serve, ServedApp, children_of, lines_of, noted
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sampled(3)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.sampled(5)]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tests.cli.processes import WorkerProcess, asynctasq, until
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 StartWorker = Callable[..., WorkerProcess]
 HEALTH = ("--app", "shop", "--health-port", "0")

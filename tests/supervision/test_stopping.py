@@ -10,7 +10,7 @@ from asynctasq import App
 from asynctasq.message import Message, new_id
 from tests.cli.processes import WorkerProcess, until
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 StartWorker = Callable[..., WorkerProcess]
 

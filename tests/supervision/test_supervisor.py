@@ -20,7 +20,7 @@ from tests.cli.processes import DEADLINE_SECONDS, WorkerProcess, asynctasq, unti
 from tests.cli.test_worker_command import result_of
 from tests.supervision.probes import ask, port_of
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 StartWorker = Callable[..., WorkerProcess]
 Runs = Callable[[], list[list[str]]]

@@ -19,7 +19,7 @@ from tests.cli.processes import COMMAND, DEADLINE_SECONDS, WorkerProcess, asynct
 from tests.cli.projects import imported
 from tests.cli.test_worker_command import result_of
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(5)
 
 StartWorker = Callable[..., WorkerProcess]
 
