@@ -12,7 +12,7 @@ from benchmarks.harness.bench import Bench
 from benchmarks.harness.scale import TINY
 from benchmarks.measurements.databases import database_bench, drain
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.full
 
 DEPTH = {"depth.reserve", "depth.settle", "depth.enqueue", "depth.both"}
 SNAPSHOT = {"snapshot.reserve", "snapshot.slowest"}

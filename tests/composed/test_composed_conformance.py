@@ -9,7 +9,7 @@ from asynctasq.drivers.memory import MemoryDriver
 from asynctasq.drivers.sqlite import SqliteDriver
 from tests.composed.queue_driver import QueueDriver
 
-pytestmark = pytest.mark.sampled(3)
+pytestmark = pytest.mark.sampled(6)
 
 
 class TestWithMemory(DriverConformance):

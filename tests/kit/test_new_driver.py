@@ -119,7 +119,7 @@ def test_the_code_is_that_of_the_tutorial() -> None:
         assert _code(project[name]) == _code(example), name
 
 
-@pytest.mark.sampled(4)
+@pytest.mark.full
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "driver"])
 def test_projects_of_other_kinds_are_clean(kind: str, tmp_path: Path) -> None:
     result = new("big-table", "--kind", kind, "--folder", str(tmp_path), "--author", "Ada")

@@ -87,6 +87,7 @@ async def test_the_client_chooses_the_format(start_worker: StartWorker) -> None:
     assert page(port, method="HEAD")[1] == ""
 
 
+@pytest.mark.full
 async def test_counts_of_several_processes_never_decrease(
     app: App, tasks: Any, start_worker: StartWorker
 ) -> None:

@@ -65,6 +65,7 @@ async def test_a_worker_whose_loop_is_blocked_is_shown_as_quiet_and_follows_late
     assert await waiting.status() is State.READY
 
 
+@pytest.mark.full
 async def test_processes_of_a_supervisor_are_stopped_one_by_one_and_not_replaced(
     app: App, tasks: Any, start_worker: StartWorker
 ) -> None:
