@@ -5,7 +5,7 @@ a change of the interface.
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -60,13 +60,21 @@ def public_lines() -> Iterator[str]:
     names = {path.partition(".")[0] for paths in PUBLIC_MODULES.values() for path in paths}
     packages = {name: loader.load(name, try_relative_path=False) for name in sorted(names)}
     loader.resolve_aliases()
+    modules: dict[str, griffe.Object | griffe.Alias] = {}
     for path in (path for paths in PUBLIC_MODULES.values() for path in paths):
         name, _, rest = path.partition(".")
-        module = packages[name][rest] if rest else packages[name]
+        modules[path] = packages[name][rest] if rest else packages[name]
+    listed = {
+        module.members[member].canonical_path
+        for module in modules.values()
+        for member in module.members
+        if is_public(module, member)
+    }
+    for path, module in modules.items():
         yield f"# {path}"
         for member in sorted(module.members):
             if is_public(module, member):
-                yield from describe(module.members[member], member)
+                yield from describe(module.members[member], member, listed)
 
 
 def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
@@ -77,8 +85,16 @@ def is_public(module: griffe.Object | griffe.Alias, name: str) -> bool:
     return not (name.startswith("_") or member.is_alias or member.is_module)
 
 
-def describe(member: griffe.Object | griffe.Alias, name: str) -> Iterator[str]:
-    """Yield the lines of one name, and of the members of a class."""
+def describe(
+    member: griffe.Object | griffe.Alias, name: str, listed: Collection[str]
+) -> Iterator[str]:
+    """Yield the lines of one name, and of the members of a class.
+
+    Args:
+        member: to describe.
+        name: under which it is public.
+        listed: paths of all public names. Members that a class inherits from a class among them stand there.
+    """
     item = member
     if isinstance(member, griffe.Alias):
         if not member.resolved:
@@ -87,11 +103,12 @@ def describe(member: griffe.Object | griffe.Alias, name: str) -> Iterator[str]:
         item = member.final_target
     if isinstance(item, griffe.Class):
         yield f"class {name}({', '.join(map(str, item.bases))})"
-        for member_name in sorted(item.members.keys() | assigned(item)):
+        members = members_of(item, listed)
+        for member_name in sorted(members.keys() | assigned(item)):
             if member_name.startswith("_") and member_name != "__init__":
                 continue
-            if member_name in item.members:
-                yield from describe(item.members[member_name], f"{name}.{member_name}")
+            if member_name in members:
+                yield from describe(members[member_name], f"{name}.{member_name}", listed)
             else:
                 yield f"{name}.{member_name}"
     elif isinstance(item, griffe.Function):
@@ -99,6 +116,17 @@ def describe(member: griffe.Object | griffe.Alias, name: str) -> Iterator[str]:
         yield f"{prefix} {item.signature(name=name)}"
     elif isinstance(item, griffe.Attribute):
         yield name if item.annotation is None else f"{name}: {item.annotation}"
+
+
+def members_of(
+    item: griffe.Class, listed: Collection[str]
+) -> Mapping[str, griffe.Object | griffe.Alias]:
+    """Return the members of a class, and those of its bases that are not public by themselves."""
+    found: dict[str, griffe.Object | griffe.Alias] = {}
+    for base in reversed(item.mro()):
+        if base.canonical_path not in listed:
+            found |= base.members
+    return found | item.members
 
 
 def assigned(item: griffe.Class) -> set[str]:
