@@ -23,7 +23,7 @@ SHOWS_CURSOR = b"\x1b[?25h"
 
 
 class FullScreen:
-    """A command on a terminal of its own."""
+    """A command on its own terminal."""
 
     def __init__(
         self, *arguments: str, columns: int = 80, lines: int = 24, **environment: str

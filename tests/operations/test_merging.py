@@ -3,9 +3,8 @@
 import pytest
 
 from asynctasq.contracts.capabilities.metrics import MetricRow
-from asynctasq.counts import RUN, WAIT, Count, pack_counts
+from asynctasq.counts import NAMES, RUN, WAIT, Count, pack_counts
 from asynctasq.operations.merging import (
-    NAMES,
     Counts,
     Point,
     add_rows,

@@ -12,7 +12,6 @@ from asynctasq import runtime
 from asynctasq.app_operations import AppOperations
 from asynctasq.app_runtime import Runtime
 from asynctasq.config import Settings
-from asynctasq.contracts.driver import Driver
 from asynctasq.dispatch.app_scopes import AppScopes
 from asynctasq.dispatch.connections import ConnectionPool
 from asynctasq.dispatch.dispatcher import AnyDefinition, Dispatcher
@@ -99,22 +98,6 @@ class App(AppOperations):
     def is_open(self) -> bool:
         """True while a driver is open on an event loop that is not closed."""
         return self._pool.is_open
-
-    @property
-    def store(self) -> str:
-        """The app's store, described for people: an absolute path, or a URL with its password masked.
-
-        This is a text for logs and messages. `await app.driver()` returns the driver itself.
-        """
-        return self._dispatcher.stores.default.driver.description
-
-    async def driver(self) -> Driver:
-        """Return the app's driver, opened for the running loop.
-
-        Raises:
-            DriverError: the store refused, or could not be reached.
-        """
-        return (await self._dispatcher.stores.default.connection()).driver
 
     async def open(self) -> None:
         """Connect now rather than at the first dispatch. Raises as `driver` does."""

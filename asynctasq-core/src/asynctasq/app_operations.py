@@ -38,12 +38,19 @@ class AppOperations:
 
     @property
     def store(self) -> str:
-        """Describe the place of the store, without secrets."""
-        raise NotImplementedError
+        """The app's store, described for people: an absolute path, or a URL with its password masked.
+
+        This is a text for logs and messages. `await app.driver()` returns the driver itself.
+        """
+        return self._dispatcher.stores.default.driver.description
 
     async def driver(self) -> Driver:
-        """Return the opened driver of the running event loop."""
-        raise NotImplementedError
+        """Return the app's driver, opened for the running loop.
+
+        Raises:
+            DriverError: the store refused, or could not be reached.
+        """
+        return (await self._dispatcher.stores.default.connection()).driver
 
     @property
     def _audit(self) -> "Audit":

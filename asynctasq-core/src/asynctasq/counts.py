@@ -48,6 +48,18 @@ class Count(IntEnum):
     """Sum of the waiting times, in microseconds."""
 
 
+NAMES: Mapping[str, Count] = {
+    "completed": Count.COMPLETED,
+    "retried": Count.RETRIED,
+    "dead": Count.DEAD,
+    "cancelled": Count.CANCELLED,
+    "released": Count.RELEASED,
+    "lost": Count.LOST,
+    "expired": Count.EXPIRED,
+}
+"""Names of the counts of outcomes, for users and for labels of metrics."""
+
+
 def bucket_of(seconds: float) -> int:
     """Return the number of the bucket of a duration, from 0 to `BUCKETS`; the last is above all bounds."""
     return bisect_left(BOUNDS, seconds)

@@ -21,7 +21,7 @@ FACTS_AT_ONCE = 500
 
 
 class EventKind(StrEnum):
-    """What an event reports."""
+    """Kinds of events."""
 
     ENQUEUED = "enqueued"
     """The store has accepted a task."""

@@ -151,7 +151,7 @@ class OperationContext:
     what: str
     """The operation: the property of the app and its method, as in `queues.pause`."""
     target: Mapping[str, object] = field(hash=False)
-    """What it was applied to: `queue`, `states`, `schedule`, `ids` (a list), or `changes` (names only)."""
+    """The target of the operation: `queue`, `states`, `schedule`, `ids` (a list), or `changes` (names only)."""
     counts: Mapping[str, int] = field(hash=False)
     """Numbers by outcome, such as `{"retried": 12, "unknown": 1}`; empty for one queue or schedule."""
     store: str

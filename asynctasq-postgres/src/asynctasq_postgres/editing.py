@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from hashlib import sha256
 
 from asynctasq.contracts.capabilities.move import Changes
-from asynctasq.contracts.driver import BYTES_AT_ONCE
 from asynctasq.driverkit.changes import check_changes, edited
 from asynctasq.driverkit.packing import ID_BYTES
 from asynctasq.driverkit.sql import pack_row, rank
 from asynctasq.driverkit.times import micros
 from asynctasq.errors import DriverError
 from asynctasq.message import Message
-from asynctasq_postgres.inspection import IDS_AT_ONCE, joined
+from asynctasq_postgres.inspection import found_rows
 from asynctasq_postgres.rows import read_message
 from asynctasq_postgres.server import Row, Server
 
@@ -45,22 +44,11 @@ async def edit(
 async def _waiting(server: Server, ids: Sequence[bytes]) -> list[tuple[Message, Row]]:
     """Return the messages that wait and are not damaged, with their rows."""
     found: list[tuple[Message, Row]] = []
-    at = 0
-    while at < len(ids):
-        part = ids[at : at + IDS_AT_ONCE]
-        rows = await server.rows(
-            "find", server.settings.namespace, joined(part), BYTES_AT_ONCE, server.shift
-        )
-        end = len(part)
-        for row in rows:
-            if row[6] is None:
-                end = row[0] - 1
-                break
-            if row[7] in _WAITING:
-                message, damage = read_message(row[3], row[4], row[5], row[6])
-                if damage is None:
-                    found.append((message, row))
-        at += end
+    for _, row in await found_rows(server, "find", ids, body=6):
+        if row[7] in _WAITING:
+            message, damage = read_message(row[3], row[4], row[5], row[6])
+            if damage is None:
+                found.append((message, row))
     return found
 
 

@@ -62,41 +62,47 @@ async def queues(server: Server, bound: int | None) -> list[QueueInfo]:
     ]
 
 
-async def find(server: Server, ids: Sequence[bytes]) -> list[Snapshot | None]:
-    """Return messages that wait, run or are dead."""
-    found: list[Snapshot | None] = [None] * len(ids)
+async def found_rows(
+    server: Server, call: str, ids: Sequence[bytes], *, body: int
+) -> list[tuple[int, Row]]:
+    """Return the rows of IDs with their places, from as many calls as the bound in bytes requires.
+
+    Args:
+        server: the database.
+        call: returns a row for each ID that it finds, with its number from 1.
+        ids: of messages.
+        body: number of the column that is NULL in the first row that does not fit into the answer.
+    """
+    found: list[tuple[int, Row]] = []
     at = 0
     while at < len(ids):
         part = ids[at : at + IDS_AT_ONCE]
         rows = await server.rows(
-            "find", server.settings.namespace, joined(part), BYTES_AT_ONCE, server.shift
+            call, server.settings.namespace, joined(part), BYTES_AT_ONCE, server.shift
         )
         end = len(part)
         for row in rows:
-            if row[6] is None:
+            if row[body] is None:
                 end = row[0] - 1
                 break
-            found[at + row[0] - 1] = snapshot(row)
+            found.append((at + row[0] - 1, row))
         at += end
+    return found
+
+
+async def find(server: Server, ids: Sequence[bytes]) -> list[Snapshot | None]:
+    """Return messages that wait, run or are dead."""
+    found: list[Snapshot | None] = [None] * len(ids)
+    for place, row in await found_rows(server, "find", ids, body=6):
+        found[place] = snapshot(row)
     return found
 
 
 async def results(server: Server, ids: Sequence[bytes]) -> list[Outcome | None]:
     """Return the outcomes of messages."""
     found: list[Outcome | None] = [None] * len(ids)
-    at = 0
-    while at < len(ids):
-        part = ids[at : at + IDS_AT_ONCE]
-        rows = await server.rows(
-            "results", server.settings.namespace, joined(part), BYTES_AT_ONCE, server.shift
-        )
-        end = len(part)
-        for row in rows:
-            if row[1] is None:
-                end = row[0] - 1
-                break
-            found[at + row[0] - 1] = _outcome(part[row[0] - 1], row)
-        at += end
+    for place, row in await found_rows(server, "results", ids, body=1):
+        found[place] = _outcome(ids[place], row)
     return found
 
 

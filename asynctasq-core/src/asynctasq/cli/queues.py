@@ -11,6 +11,7 @@ from asynctasq.cli.exit_codes import STORE_CODES, ExitCode, exit_code_help
 from asynctasq.cli.known_queues import note_unknown_queue, require_queue
 from asynctasq.cli.operator_commands import OperatorGroup, Store, confirm, count_of
 from asynctasq.cli.options import complete_queue, print_json, store_options, wide_option, yes_option
+from asynctasq.cli.times import last_minutes
 from asynctasq.contracts.capabilities import QueueInfo
 from asynctasq.errors import CapabilityMissing
 from asynctasq.message import State
@@ -112,8 +113,7 @@ async def _queues(app: "App", names: Sequence[str], bound: int | None) -> list[d
 
 async def _rates(app: "App") -> dict[str, float] | None:
     """Return the tasks that were completed per minute by queue; None if the driver keeps no counts."""
-    until = time.time()
-    since = (until - RATE_SECONDS) // 60 * 60
+    since, until = last_minutes(RATE_SECONDS)
     rates: dict[str, float] = {}
     try:
         for each in await app.metrics.tasks(since=since, until=until):

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from math import ceil
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from asynctasq.cli.times import last_minutes
 from asynctasq.errors import CapabilityMissing, DriverError
 from asynctasq.exposition import Family
 from asynctasq.operations.queues import COUNT_BOUND
@@ -138,8 +139,7 @@ async def scale(app: "App", queue: str, *, within: float) -> dict[str, Any]:
 
 async def _rate(app: "App", queue: str) -> tuple[float, float | None]:
     """Return the runs per second of the last minutes and their mean duration; None if that is unknown."""
-    until = time.time()
-    since = (until - RATE_SECONDS) // 60 * 60
+    since, until = last_minutes(RATE_SECONDS)
     try:
         times = (await app.metrics.percentiles(queue=queue, since=since, until=until)).run
     except CapabilityMissing:

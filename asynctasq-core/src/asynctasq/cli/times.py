@@ -10,6 +10,15 @@ _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d|w)")
 
 
+def last_minutes(seconds: float) -> tuple[float, float]:
+    """Return the begin and the end of the last minutes: so many seconds, and up to a minute more.
+
+    Counts are kept by the minute, so the begin is that of a minute.
+    """
+    until = time.time()
+    return (until - seconds) // 60 * 60, until
+
+
 def moment(_context: click.Context, _option: click.Parameter, given: str | None) -> float | None:
     """Parse a time into seconds since the Unix epoch.
 

@@ -1,4 +1,4 @@
-"""What values a setting may have, in words and as a check."""
+"""The values that a setting may have, in words and as a check."""
 
 import re
 from collections.abc import Mapping

@@ -26,7 +26,7 @@ def requesting(driver: Driver) -> "SupportsWorkerRequests":
 
 
 async def _start(harness: Harness, worker_id: str = "", *, owner: str | None = None) -> WorkerInfo:
-    """Record a worker with an owner of its own, as one does at its start."""
+    """Record a worker with a new owner, as a worker does at its start."""
     name = worker_id or random_name("worker")
     worker = WorkerInfo(
         id=name,

@@ -1,7 +1,7 @@
 """Publishing of events: beside the work, in batches, and only while there is a listener.
 
 Nothing waits for it. Who records events tests `active` first. It is False while there is no listener, except that it becomes
-True every two seconds: the next fact that is recorded then makes the publisher ask the store, in a task of its own.
+True every two seconds: the next fact that is recorded then makes the publisher ask the store, in a separate task.
 Until the answer is there, facts are kept for the case that there is a listener.
 """
 

@@ -1,4 +1,4 @@
-"""Metrics as values: families of samples, whatever the format in which they are shown."""
+"""Metrics as values: families of samples, independent of any format."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -12,12 +12,12 @@ Labels: TypeAlias = tuple[str, ...]
 
 
 class Kind(StrEnum):
-    """What a number means over time."""
+    """Kinds of metrics: the meaning of a number over time."""
 
     COUNTER = "counter"
-    """It only grows while the process lives."""
+    """Number that only grows while the process lives."""
     GAUGE = "gauge"
-    """It is what was found at this moment."""
+    """Number that was found at this moment."""
 
 
 @record

@@ -31,7 +31,7 @@ CANCELLABLE = (State.BLOCKED, *WAITING, State.RUNNING)
 
 @record
 class BulkCounts:
-    """What a call for many tasks has done so far."""
+    """Numbers of tasks that a call for many tasks has dealt with so far."""
 
     done: int = 0
     interrupted: int = 0

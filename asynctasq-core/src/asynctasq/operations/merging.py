@@ -5,22 +5,11 @@ from math import ceil
 from typing import TypeAlias, TypeVar
 
 from asynctasq.contracts.capabilities.metrics import MetricRow
-from asynctasq.counts import RUN, WAIT, Count, add_to, histogram, percentile, unpack_counts
+from asynctasq.counts import NAMES, RUN, WAIT, Count, add_to, histogram, percentile, unpack_counts
 from asynctasq.records import record
 
 K = TypeVar("K")
 Counts: TypeAlias = dict[int, int]
-
-NAMES = {
-    "completed": Count.COMPLETED,
-    "retried": Count.RETRIED,
-    "dead": Count.DEAD,
-    "cancelled": Count.CANCELLED,
-    "released": Count.RELEASED,
-    "lost": Count.LOST,
-    "expired": Count.EXPIRED,
-}
-"""Names of counts, as `series` takes them."""
 
 
 @record

@@ -10,11 +10,12 @@ from asynctasq.about import unpack_about
 from asynctasq.contracts.capabilities import Capability, Outcome, require
 from asynctasq.contracts.capabilities.metrics import MetricRow, SupportsMetrics
 from asynctasq.contracts.driver import Driver
+from asynctasq.counts import NAMES
 from asynctasq.finished import unpack_finished
 from asynctasq.message import State
 from asynctasq.operations import merging
 from asynctasq.operations.filters import driver_pattern, seconds
-from asynctasq.operations.merging import NAMES, Counts, Percentiles, Point, TaskStats
+from asynctasq.operations.merging import Counts, Percentiles, Point, TaskStats
 from asynctasq.operations.paging import check_limit
 from asynctasq.operations.views import TaskInfo, info_of_outcome
 

@@ -3,22 +3,12 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from asynctasq.counts import BOUNDS, BUCKETS, RUN, WAIT, Count, add_to, histogram
+from asynctasq.counts import BOUNDS, BUCKETS, NAMES, RUN, WAIT, Count, add_to, histogram
 from asynctasq.exposition import Family, Histogram, Kind
 
 Totals: TypeAlias = dict[tuple[str, str], dict[int, int]]
 """Counts by queue and task."""
 
-OUTCOMES = {
-    "completed": Count.COMPLETED,
-    "retried": Count.RETRIED,
-    "dead": Count.DEAD,
-    "cancelled": Count.CANCELLED,
-    "released": Count.RELEASED,
-    "lost": Count.LOST,
-    "expired": Count.EXPIRED,
-}
-"""Values of the label `outcome`."""
 EVERY = 4
 """One of so many bounds is shown: each bucket is then 2.4 times as long as the one before."""
 SHOWN = range(EVERY - 1, BUCKETS, EVERY)
@@ -49,7 +39,7 @@ def families_of(totals: Totals) -> list[Family]:
             {
                 (*pair, name): float(counts[number])
                 for pair, counts in totals.items()
-                for name, number in OUTCOMES.items()
+                for name, number in NAMES.items()
                 if number in counts
             },
         ),

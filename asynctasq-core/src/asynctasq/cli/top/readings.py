@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from asynctasq.cli.times import last_minutes
 from asynctasq.contracts.capabilities import (
     Capability,
     QueueInfo,
@@ -126,8 +127,7 @@ class Reader:
         now = time.monotonic()
         if now - self._rates_read_at < RATES_EVERY_SECONDS:
             return
-        until = time.time()
-        since = (until - RATE_SECONDS) // 60 * 60
+        since, until = last_minutes(RATE_SECONDS)
         ended: dict[str, float] = {}
         try:
             for each in await self._app.metrics.tasks(since=since, until=until):

@@ -80,7 +80,7 @@ class HeldLeases:
         """Messages of the queue that died, since the last call of `news`."""
         self._lock = threading.Lock()
         self._answers: dict[Settlement, Settled] = {}
-        """Those of the state store to calls that failed afterwards, until the calls are repeated."""
+        """Answers of the state store to calls that failed afterwards, kept until the calls are repeated."""
         self._held: dict[Lease, Held] = {}
 
     def add(self, deliveries: Iterable[Delivery], owner: str, since: float) -> None:
